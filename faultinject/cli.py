@@ -1,0 +1,307 @@
+"""The command line of faultinject."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from faultinject.coverage import Run
+from faultinject.faults import FaultClass
+from faultinject.inject import HarnessError
+from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
+from faultinject.kvc_content import Source
+from faultinject.oracle import Verdict
+from faultinject.report.document import document
+from faultinject.report.replay import Replay, ReplayError
+from faultinject.report.text import print_report, verdict
+from faultinject.sweep import CLASSES, Unit, sweep, units
+from kvformat.errors import KvcError
+from kvformat.temp import TempKind
+from kvformat.writer import Strategy
+
+EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
+"""Exit codes; 2 is a wrong use of the command, as click has it."""
+
+_EPILOG = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kvformat", prog_name="faultinject")
+def main() -> None:
+    """Break a save in every way that the fault model names, and learn which crash-safety level it reaches."""
+
+
+@main.command("sweep", epilog=_EPILOG)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Save this KVC file again, instead of a small built-in one.",
+)
+@click.option(
+    "--payload-bytes", type=click.IntRange(1), help="Size of the built-in payload (default 256); GiB cost nothing."
+)
+@click.option("--piece-bytes", type=click.IntRange(1), help="Offer the payload in pieces of this size.")
+@click.option(
+    "--operation",
+    "operations",
+    multiple=True,
+    type=click.Choice([str(o) for o in Operation]),
+    help="Only this operation; may be repeated.",
+)
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    type=click.Choice([str(s) for s in Strategy]),
+    help="Only saves of this strategy; may be repeated.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice([str(s) for s in Scenario]),
+    help="Only this scenario; may be repeated.",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice([str(c) for c in CLASSES]),
+    help="Only this fault class; may be repeated. The level needs all.",
+)
+@click.option(
+    "--temp",
+    "temps",
+    multiple=True,
+    type=click.Choice(["named", "unnamed"]),
+    help="Only temp files with a name, or without one (O_TMPFILE).",
+)
+@click.option(
+    "--on",
+    "ground",
+    type=click.Choice(["memory", "real"]),
+    default="memory",
+    show_default=True,
+    help="An in-memory file system, or a real directory with real SIGKILLs.",
+)
+@click.option(
+    "--dir",
+    "parent",
+    type=click.Path(exists=True, file_okay=False),
+    help="With --on real: where to make the directory.",
+)
+@click.option("--exhaustive", is_flag=True, help="Execute every point; no equivalence classes.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: os.cpu_count() or 1,
+    help="Processes to use (default: one a core).",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the report as JSON; - for standard output.",
+)
+def sweep_command(
+    path: str | None,
+    payload_bytes: int | None,
+    piece_bytes: int | None,
+    operations: tuple[str, ...],
+    strategies: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    classes: tuple[str, ...],
+    temps: tuple[str, ...],
+    ground: str,
+    parent: str | None,
+    exhaustive: bool,
+    jobs: int,
+    json_path: str | None,
+) -> None:
+    """Interrupt every byte and every operation of kvformat's own saves, and print the verdict.
+
+    \b
+    faultinject sweep                             every operation, strategy, scenario and class
+    faultinject sweep --file X.kv                 a real file is saved again
+    faultinject sweep --strategy direct --class kill --exhaustive
+    faultinject sweep --on real --dir /mnt/xfs    real files, real SIGKILLs
+    faultinject sweep --json report.json          then: faultinject replay report.json V1
+    """
+    if path is not None and payload_bytes is not None:
+        raise click.UsageError("--file and --payload-bytes exclude each other")
+    if parent is not None and ground != "real":
+        raise click.UsageError("--dir goes with --on real")
+    work = units(
+        _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps),
+        [FaultClass(c) for c in classes] or CLASSES,
+        parts=jobs * 2 if exhaustive and jobs > 1 else 1,
+        exhaustive=exhaustive,
+        real=ground == "real",
+        real_parent=parent,
+    )
+    console = Console(stderr=json_path == "-")
+    runs = _run(work, jobs, console)
+    print_report(console, runs)
+    if json_path is not None:
+        _write_json(json_path, document(runs))
+    sys.exit(EXIT[verdict(runs)])
+
+
+def _targets(
+    path: str | None,
+    payload_bytes: int | None,
+    piece_bytes: int | None,
+    operations: tuple[str, ...],
+    strategies: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    temps: tuple[str, ...],
+) -> list[KvcTarget]:
+    default = Source()
+    size_bytes = payload_bytes or default.payload_bytes
+    if piece_bytes is None:
+        piece_bytes = default.piece_bytes if path is None and size_bytes <= 4096 else 1024 * 1024
+    chosen = [Operation(o) for o in operations]
+    if (path is not None or strategies or temps) and not operations:
+        chosen = [Operation.SAVE]  # the only one with a strategy, and the one a file is for
+    wanted = [Scenario(s) for s in scenarios]
+    found = targets(
+        source=Source(path, size_bytes, piece_bytes),
+        strategies=tuple(Strategy(s) for s in strategies) or tuple(Strategy),
+        operations=tuple(chosen) or tuple(Operation),
+        scenarios=tuple(wanted) or (_of_file() if path is not None else None),
+        temps=tuple(TempKind(t) for t in temps) or (TempKind.UNNAMED, TempKind.NAMED),
+    )
+    if not found:
+        raise click.UsageError("no operation has such a scenario; the scenarios of each: " + _scenario_list())
+    if path is not None:
+        try:
+            found[0].prepare()
+        except (KvcError, OSError) as error:
+            raise click.UsageError(str(error)) from error
+    return found
+
+
+def _of_file() -> tuple[Scenario, ...]:
+    """Scenarios whose entry is the file's own: it has a title and a payload, or has not."""
+    return tuple(s for s in SCENARIOS[Operation.SAVE] if s not in (Scenario.TITLE, Scenario.STRIPPED))
+
+
+def _scenario_list() -> str:
+    return "; ".join(f"{operation}: {', '.join(scenarios)}" for operation, scenarios in SCENARIOS.items())
+
+
+def _run(work: list[Unit], jobs: int, console: Console) -> list[Run]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[points]:,} points"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("sweeping", total=len(work), points=0)
+        points = 0
+
+        def on_done(_: Unit, part: Run) -> None:
+            nonlocal points
+            points += sum(count.points for count in part.classes.values())
+            progress.update(task, advance=1, points=points)
+
+        try:
+            if jobs == 1 or len(work) == 1:
+                return sweep(work, None, on_done)
+            with _pool(jobs) as pool:
+                return sweep(work, pool, on_done)
+        except KeyboardInterrupt:
+            progress.stop()
+            console.print("interrupted; nothing is left behind")
+            sys.exit(130)
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_json(path: str, content: dict[str, object]) -> None:
+    text = json.dumps(content, indent=1) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise click.FileError(path, error.strerror) from error
+
+
+@main.command("replay", epilog="Exit codes: 0 the violation shows again, 1 it does not, 2 wrong use.")
+@click.argument("report", type=click.Path(exists=True, dir_okay=False))
+@click.argument("violation")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="An empty directory to work in (default: a new one).",
+)
+def replay_command(report: str, violation: str, directory: Path | None) -> None:
+    """Run one violation of a JSON report again on the real file system, and leave the directory to look at.
+
+    \b
+    faultinject sweep --json report.json
+    faultinject replay report.json V1
+    """
+    try:
+        loaded = json.loads(Path(report).read_text("utf-8"))
+        if not isinstance(loaded, dict):
+            raise ReplayError("it is no report of faultinject")
+        where = directory or Path(tempfile.mkdtemp(prefix="faultinject-replay-"))
+        replay = Replay(loaded, violation, where)
+        shown = _show_replay(replay)
+    except (ReplayError, HarnessError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise click.UsageError(f"{report}: {error}") from error
+    except (KvcError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(0 if shown else 1)
+
+
+def _show_replay(replay: Replay) -> bool:
+    """Prints every stage; whether the violation showed again."""
+    target = replay.target
+    click.echo(f"{target.subject}, strategy {target.strategy}, scenario {target.scenario}")
+    click.echo(f"fault: {replay.fault.id}")
+    kinds = set()
+    for stage in replay.run():
+        click.echo(f"\nafter {stage.name}, which reported {stage.outcome.reported}:")
+        if stage.outcome.error is not None:
+            click.echo(f"  error      {stage.outcome.error!r}")
+        for path in sorted(replay.place.iterdir()):
+            click.echo(f"  {path.lstat().st_size:>10,} {path.name!r}")
+        for finding in stage.findings:
+            kinds.add(str(finding.kind))
+            click.echo(f"  violation  {finding.kind} ({finding.kind.clause}): {finding.name!r}: {finding.detail}")
+    shown = replay.violation["kind"] in kinds
+    click.echo(f"\nthe violation {'shows again' if shown else 'does not show here'}; the directory is left:")
+    click.echo(f"  {replay.place}")
+    return shown

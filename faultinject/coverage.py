@@ -1,0 +1,161 @@
+"""What a sweep has covered and found, counted: the numbers that a report states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from faultinject.faults import Fault, FaultClass
+from faultinject.oracle import Finding
+from faultinject.target import Target
+
+
+@dataclass(slots=True)
+class Violation:
+    """Fault points of one cause: the first one, and how many more behave the same."""
+
+    fault: Fault
+    finding: Finding
+    operation: str
+    offset: int | None
+    region: str | None
+    points: int = 1
+
+    @property
+    def cause(self) -> tuple[object, ...]:
+        """What two points must share to be one violation."""
+        fault = self.fault
+        second = fault.second
+        return (
+            fault.fault_class,
+            fault.form,
+            fault.index,
+            fault.error,
+            fault.sticky,
+            fault.what,
+            second and (second.index, second.form, second.error, second.what),
+            self.finding.kind,
+        )
+
+
+@dataclass(slots=True)
+class ClassCount:
+    """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error."""
+
+    points: int = 0
+    held: int = 0
+    violated: int = 0
+    not_measured: int = 0
+    harness_errors: int = 0
+    by_execution: int = 0
+    by_class: int = 0
+    by_sampling: int = 0
+    executed: int = 0
+    lemmas: set[str] = field(default_factory=set)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def covered(self) -> int:
+        """Points with a verdict about the program."""
+        return self.held + self.violated
+
+    def add(self, other: ClassCount) -> None:
+        """Takes another part's counts in."""
+        for name in (
+            "points",
+            "held",
+            "violated",
+            "not_measured",
+            "harness_errors",
+            "by_execution",
+            "by_class",
+            "by_sampling",
+            "executed",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.lemmas |= other.lemmas
+        self.cut(other.ranges)
+
+    def cut(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Notes at which bytes of the file its points cut; neighbours are joined, so that the list stays short."""
+        ranges = self.ranges
+        for start, end in spans:
+            if ranges and ranges[-1][1] == start:
+                ranges[-1] = (ranges[-1][0], end)
+            else:
+                ranges.append((start, end))
+
+
+@dataclass(slots=True)
+class Run:
+    """A target swept under some classes."""
+
+    target: Target
+    classes: dict[FaultClass, ClassCount] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    regions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def level(self) -> int | None:
+        """The crash-safety level reached: 0, 1 or 2; None where the classes for L1 were not all measured."""
+        if not self._sound(FaultClass.ERROR, FaultClass.INTERRUPT):
+            return None
+        if any(self.classes[c].violated for c in (FaultClass.ERROR, FaultClass.INTERRUPT)):
+            return 0
+        if not self._sound(FaultClass.KILL) or self.classes[FaultClass.KILL].violated:
+            return 1
+        return 2
+
+    def _sound(self, *classes: FaultClass) -> bool:
+        return all(
+            c in self.classes
+            and self.classes[c].points
+            and not self.classes[c].not_measured
+            and not self.classes[c].harness_errors
+            for c in classes
+        )
+
+    def covered_bytes(self, region: str) -> int:
+        """Bytes of a region at which the file was cut by every class that cuts (error and kill)."""
+        start, end = self.regions[region]
+        cutting = [c for c in (FaultClass.ERROR, FaultClass.KILL) if c in self.classes]
+        if not cutting:
+            return 0
+        covered = None
+        for fault_class in cutting:
+            spans = _clip(self.classes[fault_class].ranges, start, end)
+            covered = spans if covered is None else _intersect(covered, spans)
+        return sum(b - a for a, b in covered or [])
+
+    def add(self, part: Run) -> None:
+        """Takes the result of another part of the same target in."""
+        for fault_class, count in part.classes.items():
+            self.classes.setdefault(fault_class, ClassCount()).add(count)
+        self.regions = self.regions or part.regions
+        self.problems += part.problems
+        for violation in part.violations:
+            self.note(violation)
+
+    def note(self, violation: Violation) -> None:
+        """Adds a violation, or counts it with the one of the same cause."""
+        for known in self.violations:
+            if known.cause == violation.cause:
+                known.points += violation.points
+                return
+        self.violations.append(violation)
+
+
+def _clip(spans: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """The spans inside [start, end), joined and in order."""
+    joined: list[tuple[int, int]] = []
+    for a, b in sorted((max(a, start), min(b, end)) for a, b in spans if a < end and b > start):
+        if joined and a <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(b, joined[-1][1]))
+        else:
+            joined.append((a, b))
+    return joined
+
+
+def _intersect(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(max(a, c), min(b, d)) for a, b in one for c, d in other if max(a, c) < min(b, d)]

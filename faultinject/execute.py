@@ -1,0 +1,313 @@
+"""Runs one target under one fault, judges what is left, and lets the program try again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from faultinject.faults import Fault, FaultClass, Form
+from faultinject.ground import Ground, MemoryGround
+from faultinject.inject import HarnessError, InjectingFileSystem
+from faultinject.interpose import Interposed
+from faultinject.memory import MemoryFileSystem
+from faultinject.ops import Op, Operation, Trace
+from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
+from faultinject.plan import Recorded
+from faultinject.record import RecordingFileSystem
+from faultinject.signals import InjectedInterrupt, signals_raise
+from faultinject.target import Expectation, Files, PayloadFault, Prepared
+from kvformat.filesystem import FileSystem
+from kvformat.interrupts import InterruptGate
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One executed fault. `reason` says why nothing was measured, None where it was."""
+
+    findings: tuple[Finding, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run that is shown to people: what happened, and what the oracle says then."""
+
+    name: str
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+
+
+class Executor:
+    """Executes faults of one prepared target on one ground. What repeats itself is judged once."""
+
+    def __init__(self, prepared: Prepared, ground: Ground) -> None:
+        self.prepared = prepared
+        self.ground = ground
+        self.before: Files = ground.files(ground.fresh())
+        self._healed: dict[Hashable, tuple[Finding, ...]] = {}
+        self._crashed: dict[Hashable, tuple[Finding, ...]] = {}
+        self._states: list[tuple[Operation, MemoryFileSystem]] | None = None
+
+    def signals(self, fault_class: FaultClass) -> AbstractContextManager[object]:
+        """The context in which faults of a class run.
+
+        Faults with signals need handlers that raise; they are not measured outside the main thread. For the
+        others one gate is held over all runs, so that the gates of the single saves find it and cost nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return nullcontext()
+        return signals_raise() if fault_class is FaultClass.INTERRUPT else InterruptGate()
+
+    def record(self) -> Recorded:
+        """Runs without a fault and records it. Raises HarnessError where that run is not a clean success."""
+        fs = self.ground.fresh()
+        recorder = RecordingFileSystem(fs)
+        try:
+            self.prepared.act(recorder)
+        except Exception as error:
+            raise HarnessError(f"the run without a fault failed: {error!r}") from error
+        findings = judge(self.prepared, self.before, self.ground.files(fs), Outcome(Reported.SUCCESS), recovered=False)
+        if findings:
+            raise UnsoundRunError(tuple(findings))
+        return _recorded(self.prepared, recorder.trace, self.before)
+
+    def run(self, fault: Fault) -> Result:
+        """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
+        if fault.fault_class is FaultClass.KILL:
+            return self._kill(fault)
+        fs = self.ground.fresh()
+        injector = InjectingFileSystem(fs, fault)
+        outcome, fired = self._act(injector, injector, fault)
+        if not fired:
+            return Result((), "the operation or byte of the fault was not reached")
+        return Result(self._judge(fs, outcome))
+
+    def stages(self, fault: Fault) -> Iterator[Stage]:
+        """The same as `run`, stage by stage, with the directory as it is at each. Raises HarnessError.
+
+        The fault; after a kill or where a file is left, the recovery; the repetition without a fault.
+        """
+        fs, outcome = self._run_once(fault)
+        files = self.ground.files(fs)
+        findings = tuple(judge(self.prepared, self.before, files, outcome, recovered=False))
+        yield Stage("the fault", outcome, findings)
+        if outcome.reported is Reported.NOTHING or outcome.excused:
+            self.prepared.recover(fs)
+            files = self.ground.files(fs)
+            found = judge(self.prepared, self.before, files, outcome, recovered=True)
+            yield Stage("the recovery", Outcome(Reported.SUCCESS), tuple(found))
+        yield Stage("the repetition", Outcome(Reported.SUCCESS), self._heal(fs, files))
+
+    def _run_once(self, fault: Fault) -> tuple[FileSystem, Outcome]:
+        """The operation under the fault, on a fresh directory. Raises HarnessError where it does not fire."""
+        if fault.fault_class is FaultClass.KILL:
+            fs, fired = self.ground.kill(fault)
+            outcome = Outcome(Reported.NOTHING)
+        else:
+            fs = self.ground.fresh()
+            injector = InjectingFileSystem(fs, None if fault.form is Form.NONE else fault)
+            with self.signals(fault.fault_class):
+                outcome, fired = self._act(injector, injector, fault)
+        if not fired and fault.form is not Form.NONE:
+            raise HarnessError(f"{fault.id}: the operation or byte of the fault was not reached")
+        return fs, outcome
+
+    def trace(self, fault: Fault) -> Trace:
+        """The operations of the run under `fault`, for the side condition of a lemma."""
+        fs = self.ground.fresh()
+        injector = InjectingFileSystem(fs, fault)
+        recorder = RecordingFileSystem(injector, probe=fs)
+        self._act(recorder, injector, fault)
+        return recorder.trace
+
+    def _act(self, fs: Interposed, injector: InjectingFileSystem, fault: Fault) -> tuple[Outcome, bool]:
+        """The outcome, and whether every part of the fault was injected."""
+        prepared = self.prepared
+        payload = PayloadFault(fault) if fault.form.on_payload else None
+        try:
+            prepared.act(fs, payload)
+        except HarnessError:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, InjectedInterrupt):
+                raise  # the user's own Ctrl-C
+            _forget_frames(error)
+            outcome = Outcome(Reported.FAILURE, error, prepared.names_left(error))
+        else:
+            outcome = Outcome(Reported.SUCCESS)
+        if payload is not None:
+            return outcome, payload.fired
+        return outcome, injector.fired == (1 if fault.second is None else 2)
+
+    def _judge(self, fs: FileSystem, outcome: Outcome) -> tuple[Finding, ...]:
+        after = self.ground.files(fs)
+        if outcome.reported is Reported.FAILURE and after == self.before:
+            findings: list[Finding] = []  # nothing has changed at all: the usual end of a failed save
+        else:
+            findings = judge(self.prepared, self.before, after, outcome, recovered=False)
+            left = [name for name in outcome.excused if name in after and name not in self.before]
+            if left:
+                # It could not be removed and the failure says so: then recovery must be able to.
+                self.prepared.recover(fs)
+                after = self.ground.files(fs)
+                findings += judge(self.prepared, self.before, after, outcome, recovered=True)
+        return (*findings, *self._heal(fs, after))
+
+    def _heal(self, fs: FileSystem, after: Files) -> tuple[Finding, ...]:
+        """Repeats the operation without a fault: it must succeed, whatever the fault left (KVS-INV-9)."""
+        key = self._state_key(fs, after)
+        if key is not None and key in self._healed:
+            return self._healed[key]
+        prepared = self.prepared
+        expectation = prepared.expectation_of_repetition(after)
+        excused = frozenset(after)
+        findings: list[Finding] = []
+        try:
+            prepared.act(fs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program did not recover from the fault
+            if not _is_removed(expectation, after):
+                findings.append(Finding(Kind.NEVER_HEALS, expectation.target or "", f"the repetition failed: {error}"))
+        else:
+            outcome = Outcome(Reported.SUCCESS, excused=excused)
+            healed_files = self.ground.files(fs)
+            again = judge(prepared, self.before, healed_files, outcome, recovered=False, expectation=expectation)
+            findings += [
+                Finding(Kind.NEVER_HEALS, finding.name, f"after the repetition: {finding.kind}: {finding.detail}")
+                for finding in again
+            ]
+        healed = tuple(findings)
+        if key is not None:
+            self._healed[key] = healed
+        return healed
+
+    def _state_key(self, fs: FileSystem, after: Files) -> Hashable | None:
+        """What the next run can depend on, where that is cheap to tell: None means that it is not."""
+        if not isinstance(fs, MemoryFileSystem) or fs.open_descriptors():
+            return None
+        new = self.prepared.expectation.new
+        labels = []
+        for name, file in after.items():
+            if file is self.before.get(name):
+                labels.append((name, "before"))
+            elif new is not None and file.same_content(new):
+                labels.append((name, "new"))
+            else:
+                return None
+        return frozenset(labels)
+
+    def _kill(self, fault: Fault) -> Result:
+        crashed = self._synthesised(fault) if isinstance(self.ground, MemoryGround) else None
+        if crashed is None:
+            left, killed = self.ground.kill(fault)
+            if not killed:
+                return Result((), "the program ended before the point")
+            return Result(self.judge_crash(left))
+        return Result(self.judge_crash(crashed))
+
+    def judge_crash(self, fs: FileSystem) -> tuple[Finding, ...]:
+        """What a kill has left: never visible before recovery, gone after it, and the operation works again."""
+        left = self.ground.files(fs)
+        key = self._state_key(fs, left)
+        if key is not None and key in self._crashed:
+            return self._crashed[key]
+        outcome = Outcome(Reported.NOTHING)
+        findings = judge(self.prepared, self.before, left, outcome, recovered=False)
+        self.prepared.recover(fs)
+        recovered = self.ground.files(fs)
+        findings += judge(self.prepared, self.before, recovered, outcome, recovered=True)
+        found = (*dict.fromkeys(findings), *self._heal(fs, recovered))
+        if key is not None:
+            self._crashed[key] = found
+        return found
+
+    def _synthesised(self, fault: Fault) -> MemoryFileSystem | None:
+        """The state after a kill, computed from the recorded run; None where only an execution can tell.
+
+        A kill is not noticed by the program, so the run up to it is the recorded one (KVS-FAULT-5).
+        """
+        if fault.byte is not None and fault.op is not Op.PWRITE:
+            return None
+        if self._states is None:
+            self._states = self._record_states()
+        if fault.index >= len(self._states):
+            raise HarnessError(f"{fault.id}: the recorded run has only {len(self._states)} operations")
+        operation, state = self._states[fault.index]
+        if operation.op is not fault.op:
+            raise HarnessError(f"{fault.id}: operation {fault.index} was recorded as {operation.op}")
+        crashed = state.snapshot()
+        if fault.byte and operation.data is not None:
+            crashed.write_inode(operation.inode, operation.data[: fault.byte], operation.offset or 0)
+        return crashed
+
+    def _record_states(self) -> list[tuple[Operation, MemoryFileSystem]]:
+        fs = self.ground.fresh()
+        assert isinstance(fs, MemoryFileSystem)
+        states: list[tuple[Operation, MemoryFileSystem]] = []
+        self.prepared.act(RecordingFileSystem(fs, lambda operation: states.append((operation, fs.snapshot()))))
+        return states
+
+    def confirm_kill(self, fault: Fault) -> None:
+        """Executes a kill that was computed, and compares. Raises HarnessError where they differ."""
+        computed = self._synthesised(fault)
+        if computed is None:
+            return
+        executed, killed = self.ground.kill(fault)
+        if not killed or _comparable(self.prepared, computed.files()) != _comparable(
+            self.prepared, self.ground.files(executed)
+        ):
+            raise HarnessError(f"{fault.id}: the computed state differs from that of a real execution")
+
+
+class UnsoundRunError(Exception):
+    """The run without any fault already violates an invariant; `findings` has which."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("; ".join(f"{finding.kind}: {finding.name}: {finding.detail}" for finding in findings))
+        self.findings = findings
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Drops the tracebacks: their frames hold the outcome that holds the error, a cycle for every run."""
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+
+
+def _is_removed(expectation: Expectation, after: Files) -> bool:
+    """Whether the operation was to remove the target and has: then its repetition rightly fails."""
+    return expectation.target is not None and expectation.new is None and expectation.target not in after
+
+
+def _comparable(prepared: Prepared, files: Files) -> list[tuple[str, bytes]]:
+    """The directory with random temp names taken out."""
+    return sorted((name if prepared.is_entry(name) else "", file.read_all()) for name, file in files.items())
+
+
+def _recorded(prepared: Prepared, trace: Trace, before: Files) -> Recorded:
+    target = prepared.expectation.target
+    entry_inode = next(
+        (operation.inode for operation in trace if operation.op is Op.RENAME and operation.target == target), None
+    )
+    staged = {
+        operation.source_inode: (operation.offset or 0) - (operation.source_offset or 0)
+        for operation in trace
+        if operation.op is Op.COPY_RANGE and operation.inode == entry_inode and operation.source_inode is not None
+    }
+    published = frozenset(_published(prepared, trace, before))
+    return Recorded(trace, entry_inode, {k: v for k, v in staged.items() if k not in published}, published)
+
+
+def _published(prepared: Prepared, trace: Trace, before: Files) -> Iterator[int]:
+    """Inodes that were entries before the operation: what writes to them changes what readers see."""
+    for operation in trace:
+        if (
+            operation.op is Op.OPEN
+            and operation.name is not None
+            and operation.name in before
+            and prepared.is_entry(operation.name)
+            and operation.inode is not None
+        ):
+            yield operation.inode

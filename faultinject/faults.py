@@ -1,0 +1,149 @@
+"""Fault points and faults: what is done to a program, where, as values with a readable id (KVS-FAULT)."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from faultinject.ops import Op
+
+
+class FaultClass(StrEnum):
+    """The fault classes of spec/saving.md (KVS-FAULT-1)."""
+
+    ERROR = "error"
+    INTERRUPT = "interrupt"
+    KILL = "kill"
+    POWER = "power"
+    CONCURRENT = "concurrent"
+    DAMAGE = "damage"
+
+
+class Form(StrEnum):
+    """How a fault acts.
+
+    errno: the operation does nothing and fails. short: it accepts `byte` bytes, and what follows succeeds.
+    cut: it accepts `byte` bytes, and the next transfer fails with the errno. raise-before, raise-after: an
+    exception comes out of the operation, before or after its effect. signal: one arrives before it.
+    kill: SIGKILL after `byte` bytes of it. payload-raises, payload-ends, payload-goes-on: the producer
+    raises after `byte` bytes, ends there without a word, or gives one byte too many. none: no fault at all,
+    for what is wrong without one.
+    """
+
+    NONE = "none"
+    ERRNO = "errno"
+    SHORT = "short"
+    CUT = "cut"
+    RAISE_BEFORE = "raise-before"
+    RAISE_AFTER = "raise-after"
+    SIGNAL = "signal"
+    KILL = "kill"
+    PAYLOAD_RAISES = "payload-raises"
+    PAYLOAD_ENDS = "payload-ends"
+    PAYLOAD_GOES_ON = "payload-goes-on"
+
+    @property
+    def on_payload(self) -> bool:
+        """Whether the producer of the payload is at fault and not an operation."""
+        return self in (Form.PAYLOAD_RAISES, Form.PAYLOAD_ENDS, Form.PAYLOAD_GOES_ON)
+
+
+_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_WRITE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+ERRNOS: dict[Op, tuple[int, ...]] = {
+    # Each from the ERRORS section of the call's man page (Linux man-pages 6), as far as a call that is right
+    # in itself can meet it. EINTR is missing: os retries it (PEP 475), so no caller of the port sees it.
+    Op.OPEN: (errno.EACCES, errno.EEXIST, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS, *_SPACE),
+    Op.OPEN_UNNAMED: (errno.EACCES, errno.EIO, errno.EMFILE, errno.EOPNOTSUPP, errno.EROFS, *_SPACE),
+    Op.LINK: (errno.EACCES, errno.EEXIST, errno.EIO, errno.EMLINK, errno.EPERM, errno.EROFS, *_SPACE),
+    Op.DUP: (errno.EMFILE, errno.ENOMEM),
+    Op.CLOSE: (errno.EIO, *_SPACE),
+    Op.PREAD: (errno.EIO,),
+    Op.PWRITE: _WRITE,
+    Op.COPY_RANGE: (*_WRITE, errno.EINVAL, errno.ENOMEM, errno.EOPNOTSUPP, errno.EXDEV),
+    Op.FSYNC: (errno.EIO, *_SPACE),
+    Op.FSYNC_DIRECTORY: (errno.EIO, errno.EINVAL),
+    Op.RENAME: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS, *_SPACE),
+    Op.UNLINK: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS),
+    Op.STAT: (errno.EACCES, errno.EIO, errno.ENOMEM),
+    Op.FSTAT: (errno.EIO,),
+    Op.READDIR: (errno.EIO, errno.ENOMEM),
+    Op.FLOCK: (errno.ENOLCK, errno.EIO),
+}
+
+KEYBOARD_INTERRUPT = "KeyboardInterrupt"
+INJECTED_ERROR = "InjectedError"
+SIGNALS = ("SIGINT", "SIGTERM")
+
+
+class InjectedError(Exception):
+    """An exception that no writer can expect, raised by a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault at one point. `id` names it for people, reports and replay.
+
+    index: of the operation (-1 where the payload's producer is at fault), op: what that operation must be.
+    byte: bytes accepted, or produced, before it acts. error: the errno. sticky: it stays (a full disk), else
+    one-shot. what: the exception or signal. second: another fault that hits while the first is cleaned up.
+    """
+
+    fault_class: FaultClass
+    form: Form
+    index: int = -1
+    op: Op | None = None
+    byte: int | None = None
+    error: int = 0
+    sticky: bool = False
+    what: str = ""
+    second: Fault | None = None
+
+    @property
+    def id(self) -> str:
+        """For example `error/5/pwrite/cut@123/ENOSPC/sticky`; `+` joins a second fault."""
+        form = str(self.form) if self.byte is None else f"{self.form}@{self.byte}"
+        parts = [str(self.fault_class), str(self.index), str(self.op or "payload"), form]
+        if self.error:
+            parts.append(errno.errorcode[self.error])
+        if self.sticky:
+            parts.append("sticky")
+        if self.what:
+            parts.append(self.what)
+        own = "/".join(parts)
+        return own if self.second is None else f"{own}+{self.second.id}"
+
+    def then(self, second: Fault) -> Fault:
+        """This fault, and `second` after it."""
+        return replace(self, second=second)
+
+
+_ID = re.compile(
+    r"(?P<cls>[a-z]+)/(?P<index>-?\d+)/(?P<op>[^/]+)/(?P<form>[a-z-]+)(?:@(?P<byte>\d+))?"
+    r"(?:/(?P<error>E[A-Z0-9]+))?(?P<sticky>/sticky)?(?:/(?P<what>[A-Za-z]+))?"
+)
+
+
+def parse_fault(text: str) -> Fault:
+    """The inverse of `Fault.id`. Raises ValueError, saying which part is not understood."""
+    first, plus, rest = text.partition("+")
+    match = _ID.fullmatch(first)
+    if match is None:
+        raise ValueError(f"{first!r} is not the id of a fault, such as error/5/pwrite/cut@123/ENOSPC/sticky")
+    error_name = match["error"]
+    if error_name is not None and not hasattr(errno, error_name):
+        raise ValueError(f"{first!r}: {error_name} is no errno of this system")
+    return Fault(
+        FaultClass(match["cls"]),
+        Form(match["form"]),
+        int(match["index"]),
+        None if match["op"] == "payload" else Op(match["op"]),
+        None if match["byte"] is None else int(match["byte"]),
+        0 if error_name is None else getattr(errno, error_name),
+        match["sticky"] is not None,
+        match["what"] or "",
+        parse_fault(rest) if plus else None,
+    )

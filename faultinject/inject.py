@@ -1,0 +1,145 @@
+"""Makes one chosen operation of a program go wrong, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from faultinject.faults import INJECTED_ERROR, KEYBOARD_INTERRUPT, Fault, Form, InjectedError
+from faultinject.interpose import Interposed, Result
+from faultinject.memory import MemoryFileSystem
+from faultinject.ops import Op
+from faultinject.signals import InjectedInterrupt, send_signal
+from kvformat.filesystem import FileSystem
+
+_NEVER = sys.maxsize
+
+
+class HarnessError(Exception):
+    """The harness, not the program under test, is at fault; no verdict may rest on this run."""
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL in process: from here on the program can change nothing any more."""
+
+
+class InjectingFileSystem(Interposed):
+    """Performs every operation but one, which goes wrong as `fault` says. `fired` tells whether it did.
+
+    Nothing is injected without a fault; `count` is the number of operations so far. `kill` ends a real process
+    where the fault says so; without it the exception `Killed` stands for that. Raises HarnessError
+    where the operation at the point is another one than the fault was made for.
+    """
+
+    def __init__(self, inner: FileSystem, fault: Fault | None, *, kill: Callable[[], None] | None = None) -> None:
+        self._inner = inner
+        self._kill = kill
+        self.count = 0
+        self.fired = 0
+        self._fault = fault
+        self._due = _NEVER if fault is None or fault.index < 0 else fault.index
+        self._pending: Fault | None = None
+        self._sticky: Fault | None = None
+        self._dead = False
+
+    def _call(self, op: Op, method: Callable[..., Result], *arguments: Any) -> Result:
+        index = self.count
+        self.count = index + 1
+        if index < self._due:
+            return method(*arguments)
+        watched: Result = self._watched(index, op, method, arguments)
+        return watched
+
+    def _watched(self, index: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if self._dead:
+            raise Killed
+        if self._sticky is not None and _is_hit(self._sticky, op):
+            return self._fail(self._sticky.error, op, method, arguments)
+        if self._pending is not None and op.transfers:
+            error = self._pending.error
+            self._pending = None
+            raise _os_error(error)
+        fault = self._fault
+        if fault is None or fault.index != index:
+            return method(*arguments)
+        if fault.op is not op:
+            raise HarnessError(f"operation {index} is {op} and not {fault.op}: the run differs from the recorded one")
+        self._fault = fault.second
+        self.fired += 1
+        if fault.sticky:
+            self._sticky = fault
+        return self._act(fault, op, method, arguments)
+
+    def _fail(self, number: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> NoReturn:
+        """The operation fails, and what its failure means comes true."""
+        if op in (Op.FSYNC, Op.CLOSE) and isinstance(self._inner, MemoryFileSystem):
+            # These two report that earlier writes were lost (fsync(2), close(2)); a real file system loses none here.
+            self._inner.lose_unsynced(arguments[0])
+        if op is Op.CLOSE:
+            method(*arguments)  # the descriptor is gone all the same (close(2), NOTES)
+        raise _os_error(number)
+
+    def _act(self, fault: Fault, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        form = fault.form
+        if form is Form.ERRNO or (form is Form.CUT and not fault.byte):
+            return self._fail(fault.error, op, method, arguments)
+        if form in (Form.SHORT, Form.CUT):
+            if form is Form.CUT and not fault.sticky:
+                self._pending = fault
+            return method(*_shortened(op, arguments, fault.byte or 0)) if fault.byte else 0
+        if form is Form.SIGNAL:
+            send_signal(fault.what)
+            return method(*arguments)
+        if form is Form.RAISE_BEFORE:
+            if op is Op.CLOSE:
+                method(*arguments)  # whatever comes out of close, nobody may call it again for the number
+            raise exception_named(fault.what)
+        if form is Form.RAISE_AFTER:
+            method(*arguments)
+            raise exception_named(fault.what)
+        if form is Form.KILL:
+            if fault.byte:
+                method(*_shortened(op, arguments, fault.byte))
+            self._dead = True
+            if self._kill is not None:
+                self._kill()
+            raise Killed
+        raise HarnessError(f"{fault.id} cannot be injected into an operation")
+
+
+def _is_hit(sticky: Fault, op: Op) -> bool:
+    """Which later operations a lasting fault hits: its own kind, and for a lack of space all that need some."""
+    if op is sticky.op or (op.transfers and sticky.op is not None and sticky.op.transfers):
+        return True
+    return sticky.error in (errno.ENOSPC, errno.EDQUOT) and op in (
+        Op.OPEN_UNNAMED,
+        Op.LINK,
+        Op.PWRITE,
+        Op.COPY_RANGE,
+    )
+
+
+def _shortened(op: Op, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:
+    if op is Op.PWRITE:
+        fd, data, offset = arguments
+        return fd, memoryview(data)[:size_bytes], offset
+    if op is Op.COPY_RANGE:
+        source_fd, target_fd, _, source_offset, target_offset = arguments
+        return source_fd, target_fd, size_bytes, source_offset, target_offset
+    raise HarnessError(f"{op} moves no bytes and cannot be cut")
+
+
+def exception_named(what: str) -> BaseException:
+    """The exception that a fault of that name raises. Raises HarnessError for another name."""
+    if what == KEYBOARD_INTERRUPT:
+        return InjectedInterrupt()
+    if what == INJECTED_ERROR:
+        return InjectedError("injected")
+    raise HarnessError(f"no such exception to inject: {what!r}")
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

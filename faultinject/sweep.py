@@ -1,0 +1,260 @@
+"""The exhaustive loop over fault points, of one target or of many, and the counts that say what was covered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor as Pool
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+
+from faultinject.coverage import ClassCount, Run, Violation
+from faultinject.execute import Executor, Result, UnsoundRunError
+from faultinject.faults import Fault, FaultClass, Form
+from faultinject.ground import Ground, MemoryGround, RealGround
+from faultinject.inject import HarnessError
+from faultinject.plan import Group, Recorded, first_faults, pairs, plan
+from faultinject.target import Prepared, Target
+
+CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
+"""The classes that are swept in process."""
+
+CONFIRMED_KILLS = 16
+"""Computed kills of a run that are executed too, and compared (KVS-FAULT-5)."""
+
+BLOCK_GROUPS = 256
+"""Neighbouring groups that one worker takes together."""
+
+EXPANDED_POINTS_MAX = 1_000_000
+"""A group whose lemma does not apply is executed point by point up to this size, and not measured above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of a sweep, for one worker: every `parts`-th block of groups of one class of one target."""
+
+    target: Target
+    fault_class: FaultClass
+    part: int
+    parts: int
+    exhaustive: bool
+    real_parent: str | None
+    real: bool
+
+
+def units(
+    targets: Iterable[Target],
+    classes: Iterable[FaultClass],
+    *,
+    parts: int = 1,
+    exhaustive: bool = False,
+    real: bool = False,
+    real_parent: str | None = None,
+) -> list[Unit]:
+    """The pieces of a sweep over all targets and classes."""
+    wanted = list(classes)
+    return [
+        Unit(target, fault_class, part, parts, exhaustive, real_parent, real)
+        for target in targets
+        for fault_class in wanted
+        for part in range(parts)
+    ]
+
+
+def sweep(work: list[Unit], pool: Pool | None = None, on_done: Callable[[Unit, Run], None] | None = None) -> list[Run]:
+    """Runs every unit, in `pool` where one is given, and joins them by target, in the order of the targets."""
+    runs: dict[Target, Run] = {unit.target: Run(unit.target) for unit in work}
+
+    def take(unit: Unit, part: Run) -> None:
+        runs[unit.target].add(part)
+        if on_done is not None:
+            on_done(unit, part)
+
+    if pool is None:
+        for unit in work:
+            take(unit, run_unit(unit))
+    else:
+        futures = {pool.submit(run_unit, unit): unit for unit in work}
+        try:
+            for future in as_completed(futures):
+                take(futures[future], future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for run in runs.values():
+        run.violations.sort(key=lambda violation: violation.fault.id)
+    return list(runs.values())
+
+
+def run_unit(unit: Unit) -> Run:
+    """One unit, in this process. A harness error is a verdict of the unit, never an exception."""
+    prepared = unit.target.prepare()
+    ground: Ground = RealGround(prepared, unit.real_parent) if unit.real else MemoryGround(prepared)
+    run = Run(unit.target, regions=dict(prepared.regions()))
+    try:
+        _Sweep(unit, prepared, ground, run).all()
+    finally:
+        ground.shut()
+    return run
+
+
+class _Sweep:
+    """One unit under way."""
+
+    def __init__(self, unit: Unit, prepared: Prepared, ground: Ground, run: Run) -> None:
+        self.unit = unit
+        self.prepared = prepared
+        self.executor = Executor(prepared, ground)
+        self.run = run
+        self.count = run.classes.setdefault(unit.fault_class, ClassCount())
+        self.recorded: Recorded | None = None
+
+    def all(self) -> None:
+        """Every group of the unit; then the checks on the harness itself, in the first part."""
+        try:
+            self.recorded = self.executor.record()
+        except UnsoundRunError as error:
+            self._unsound(error)
+            return
+        except HarnessError as error:
+            self._broken(str(error))
+            return
+        with self.executor.signals(self.unit.fault_class):
+            for index, group in enumerate(self._groups(self.recorded)):
+                if index // BLOCK_GROUPS % self.unit.parts == self.unit.part:
+                    self._group(group)
+            if self.unit.part == 0:
+                self._check_completeness(self.recorded)
+                self._confirm_kills(self.recorded)
+
+    def _groups(self, recorded: Recorded) -> Iterator[Group]:
+        fault_class = self.unit.fault_class
+        yield from plan(fault_class, self.prepared, recorded, exhaustive=self.unit.exhaustive)
+        if fault_class is FaultClass.ERROR:
+            for first in first_faults(recorded):
+                yield from pairs(first, self.executor.trace(first))
+
+    def _group(self, group: Group) -> None:
+        results = [(fault, self._execute(fault)) for fault in group.faults]
+        if group.lemma is None:
+            self._single(group, *results[0])
+            return
+        measured = [result for _, result in results if result is not None and result.reason is None]
+        if len(measured) < len(results) or not self._lemma_applies(group, measured):
+            self._expand(group)
+            return
+        count = self.count
+        count.points += group.points
+        count.by_class += group.points
+        count.lemmas.add(group.lemma)
+        count.cut(group.ranges)
+        if measured[0].findings:
+            count.violated += group.points
+            self._note(group.faults[0], measured[0], group.points)
+        else:
+            count.held += group.points
+
+    def _single(self, group: Group, fault: Fault, result: Result | None) -> None:
+        count = self.count
+        count.points += 1
+        if result is None:
+            count.harness_errors += 1
+        elif result.reason is not None:
+            count.not_measured += 1
+            self._problem(f"{fault.id}: not measured: {result.reason}")
+        else:
+            count.by_execution += 1
+            count.cut(group.ranges)
+            if result.findings:
+                count.violated += 1
+                self._note(fault, result, 1)
+            else:
+                count.held += 1
+
+    def _execute(self, fault: Fault) -> Result | None:
+        """None stands for a harness error, which is noted."""
+        self.count.executed += 1
+        try:
+            return self.executor.run(fault)
+        except HarnessError as error:
+            self._problem(f"harness error: {error}")
+            return None
+
+    def _lemma_applies(self, group: Group, results: list[Result]) -> bool:
+        """The side condition: every representative was judged alike and went the same way."""
+        if len({frozenset(finding.kind for finding in result.findings) for result in results}) > 1:
+            return False
+        if self.unit.fault_class is FaultClass.KILL:
+            return True  # a kill is not noticed: the way up to it is the recorded one for every byte
+        ways = {
+            self.executor.trace(fault).shape()
+            for fault in group.faults
+            if fault.byte or fault.form is not Form.SHORT  # accepting nothing at all is a case of its own
+        }
+        return len(ways) <= 1
+
+    def _expand(self, group: Group) -> None:
+        """The lemma does not apply: every point for itself, or none where they are too many."""
+        self._problem(f"{group.lemma} does not apply to {group.faults[0].id} and {group.points - 1} more points")
+        if group.points > EXPANDED_POINTS_MAX:
+            self.count.points += group.points
+            self.count.not_measured += group.points
+            return
+        for fault in group.every_fault():
+            self._single(Group((fault,), 1), fault, self._execute(fault))
+        self.count.cut(group.ranges)
+
+    def _check_completeness(self, recorded: Recorded) -> None:
+        """The sweep ends where raising the point number injects nothing more: one past the end must not fire."""
+        if self.unit.fault_class is FaultClass.KILL or not len(recorded.trace):
+            return
+        last = recorded.trace[len(recorded.trace) - 1]
+        beyond = Fault(self.unit.fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what="InjectedError")
+        try:
+            result = self.executor.run(beyond)
+        except HarnessError as error:
+            self._broken(f"there are operations beyond the recorded ones: {error}")
+            return
+        if result.reason is None:
+            self._broken(f"{beyond.id} fired: there are operations beyond the recorded ones")
+
+    def _confirm_kills(self, recorded: Recorded) -> None:
+        if self.unit.fault_class is not FaultClass.KILL or self.unit.real:
+            return
+        points = [
+            fault
+            for group in plan(FaultClass.KILL, self.prepared, recorded, exhaustive=False)
+            for fault in group.faults
+        ]
+        step = max(1, len(points) // CONFIRMED_KILLS)
+        for fault in points[::step]:
+            try:
+                self.executor.confirm_kill(fault)
+            except HarnessError as error:
+                self._broken(str(error))
+
+    def _note(self, fault: Fault, result: Result, points: int) -> None:
+        recorded = self.recorded
+        assert recorded is not None
+        operation = "payload" if fault.index < 0 else str(recorded.trace[fault.index])
+        offset = recorded.offset_of(fault)
+        region = None if offset is None else self.prepared.region_of(offset)
+        for finding in result.findings:
+            self.run.note(Violation(fault, finding, operation, offset, region, points))
+
+    def _unsound(self, error: UnsoundRunError) -> None:
+        """The operation is wrong even without a fault: a violation at no point at all."""
+        self.count.points += 1
+        self.count.violated += 1
+        self.count.by_execution += 1
+        fault = Fault(self.unit.fault_class, Form.NONE)
+        for finding in error.findings:
+            self.run.note(Violation(fault, finding, "without any fault", None, None))
+
+    def _broken(self, problem: str) -> None:
+        self.count.points += 1
+        self.count.harness_errors += 1
+        self._problem(f"harness error: {problem}")
+
+    def _problem(self, problem: str) -> None:
+        if problem not in self.run.problems:
+            self.run.problems.append(problem)
