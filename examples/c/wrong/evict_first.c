@@ -1,0 +1,41 @@
+/* Wrong: another entry is removed to make room before the new one is written. Must get: entry-lost
+ * (error, kill), in a directory that holds an entry of another key.
+ *
+ * The room is small: one entry. Whatever other entry the directory lists first has to go.
+ */
+#include "common.h"
+
+#include <dirent.h>
+
+static bool make_room(const struct job *job)
+{
+    DIR *list = opendir(job->dir);
+    if (list == NULL) return false;
+    bool made = true;
+    const struct dirent *item;
+    while ((item = readdir(list)) != NULL)
+        if (kvc_is_digest_name(item->d_name) && strcmp(item->d_name, job->name) != 0) {
+            made = unlinkat(dirfd(list), item->d_name, 0) == 0;
+            break;
+        }
+    closedir(list);
+    return made;
+}
+
+int main(int argc, char **argv)
+{
+    struct job *job = job_start(argc, argv);
+    if (job == NULL) return 2;
+    if (!make_room(job)) return say_failed("evict");
+
+    int fd = open_temp(job);
+    if (fd < 0) return 1;
+    if (!write_all(fd, job->head, job->head_bytes)
+        || !write_all(fd, job->payload, job->payload_bytes))
+        return give_up(job, fd, "write");
+    if (kvc_sync(fd) != 0 || !close_duplicate(fd)) return give_up(job, fd, "fsync");
+    if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
+    close(fd);
+    if (!sync_dir(job->dir)) return say_failed("fsync directory");
+    return say_saved(job);
+}

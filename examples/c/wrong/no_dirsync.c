@@ -1,0 +1,20 @@
+/* Wrong: the file is synced, the directory is not, so that its name can be missing, or lead to the old
+ * entry, after a loss of power. Must get: lost-after-ack, under power alone; otherwise it is right (L2).
+ */
+#include "common.h"
+
+int main(int argc, char **argv)
+{
+    struct job *job = job_start(argc, argv);
+    if (job == NULL) return 2;
+
+    int fd = open_temp(job);
+    if (fd < 0) return 1;
+    if (!write_all(fd, job->head, job->head_bytes)
+        || !write_all(fd, job->payload, job->payload_bytes))
+        return give_up(job, fd, "write");
+    if (kvc_sync(fd) != 0 || !close_duplicate(fd)) return give_up(job, fd, "fsync");
+    if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
+    close(fd); /* gives the lock up; the duplicate has told of the bytes */
+    return say_saved(job);
+}

@@ -1,0 +1,25 @@
+/* Wrong: the old entry is removed before the new one takes its name. Must get: entry-lost (kill between
+ * the two calls; error in the second).
+ *
+ * A habit from systems where rename does not replace.
+ */
+#include "common.h"
+
+int main(int argc, char **argv)
+{
+    struct job *job = job_start(argc, argv);
+    if (job == NULL) return 2;
+
+    int fd = open_temp(job);
+    if (fd < 0) return 1;
+    if (!write_all(fd, job->head, job->head_bytes)
+        || !write_all(fd, job->payload, job->payload_bytes))
+        return give_up(job, fd, "write");
+    if (kvc_sync(fd) != 0 || !close_duplicate(fd)) return give_up(job, fd, "fsync");
+
+    if (unlink(job->final) != 0 && errno != ENOENT) return give_up(job, fd, "unlink");
+    if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
+    close(fd);
+    if (!sync_dir(job->dir)) return say_failed("fsync directory");
+    return say_saved(job);
+}
