@@ -28,6 +28,7 @@ from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
 from faultinject.sweep import CLASSES, Unit, sweep, units
 from kvformat.errors import KvcError
+from kvformat.payload import PIECE_BYTES_MAX
 from kvformat.temp import TempKind
 from kvformat.writer import Strategy
 
@@ -172,7 +173,8 @@ def _targets(
     default = Source()
     size_bytes = payload_bytes or default.payload_bytes
     if piece_bytes is None:
-        piece_bytes = default.piece_bytes if path is None and size_bytes <= 4096 else 1024 * 1024
+        large = PIECE_BYTES_MAX if size_bytes >= 1 << 28 else 1 << 20
+        piece_bytes = default.piece_bytes if path is None and size_bytes <= 4096 else large
     chosen = [Operation(o) for o in operations]
     if (path is not None or strategies or temps) and not operations:
         chosen = [Operation.SAVE]  # the only one with a strategy, and the one a file is for

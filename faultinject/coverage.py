@@ -98,7 +98,7 @@ class Run:
 
     @property
     def level(self) -> int | None:
-        """The crash-safety level reached: 0, 1 or 2; None where the classes for L1 were not all measured."""
+        """The crash-safety level: 0, 1 (KVS-LEVEL-1) or 2 (KVS-LEVEL-2); None where it takes a class not measured."""
         if not self._sound(FaultClass.ERROR, FaultClass.INTERRUPT):
             return None
         if any(self.classes[c].violated for c in (FaultClass.ERROR, FaultClass.INTERRUPT)):

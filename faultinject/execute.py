@@ -17,7 +17,7 @@ from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
 from faultinject.plan import Recorded
 from faultinject.record import RecordingFileSystem
 from faultinject.signals import InjectedInterrupt, signals_raise
-from faultinject.target import Expectation, Files, PayloadFault, Prepared
+from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
 from kvformat.filesystem import FileSystem
 from kvformat.interrupts import InterruptGate
 
@@ -77,6 +77,8 @@ class Executor:
         """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
         if fault.fault_class is FaultClass.KILL:
             return self._kill(fault)
+        if fault.form is Form.SIGNAL and threading.current_thread() is not threading.main_thread():
+            return Result((), "signals are handled in the main thread alone, and this is another one")
         fs = self.ground.fresh()
         injector = InjectingFileSystem(fs, fault)
         outcome, fired = self._act(injector, injector, fault)
@@ -94,15 +96,15 @@ class Executor:
         findings = tuple(judge(self.prepared, self.before, files, outcome, recovered=False))
         yield Stage("the fault", outcome, findings)
         if outcome.reported is Reported.NOTHING or outcome.excused:
-            self.prepared.recover(fs)
+            failed = self._recover(fs)
             files = self.ground.files(fs)
-            found = judge(self.prepared, self.before, files, outcome, recovered=True)
+            found = failed + judge(self.prepared, self.before, files, outcome, recovered=True)
             yield Stage("the recovery", Outcome(Reported.SUCCESS), tuple(found))
         yield Stage("the repetition", Outcome(Reported.SUCCESS), self._heal(fs, files))
 
     def _run_once(self, fault: Fault) -> tuple[FileSystem, Outcome]:
         """The operation under the fault, on a fresh directory. Raises HarnessError where it does not fire."""
-        if fault.fault_class is FaultClass.KILL:
+        if fault.fault_class is FaultClass.KILL and fault.form is not Form.NONE:
             fs, fired = self.ground.kill(fault)
             outcome = Outcome(Reported.NOTHING)
         else:
@@ -150,10 +152,20 @@ class Executor:
             left = [name for name in outcome.excused if name in after and name not in self.before]
             if left:
                 # It could not be removed and the failure says so: then recovery must be able to.
-                self.prepared.recover(fs)
+                findings += self._recover(fs)
                 after = self.ground.files(fs)
                 findings += judge(self.prepared, self.before, after, outcome, recovered=True)
         return (*findings, *self._heal(fs, after))
+
+    def _recover(self, fs: FileSystem) -> list[Finding]:
+        """Runs the program's recovery. One that fails has not reclaimed what it should (KVS-INV-3)."""
+        try:
+            self.prepared.recover(fs)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, it is a verdict on the program
+            return [
+                Finding(Kind.ORPHAN_UNRECLAIMED, self.prepared.expectation.target or "", f"recovery failed: {error}")
+            ]
+        return []
 
     def _heal(self, fs: FileSystem, after: Files) -> tuple[Finding, ...]:
         """Repeats the operation without a fault: it must succeed, whatever the fault left (KVS-INV-9)."""
@@ -214,7 +226,7 @@ class Executor:
             return self._crashed[key]
         outcome = Outcome(Reported.NOTHING)
         findings = judge(self.prepared, self.before, left, outcome, recovered=False)
-        self.prepared.recover(fs)
+        findings += self._recover(fs)
         recovered = self.ground.files(fs)
         findings += judge(self.prepared, self.before, recovered, outcome, recovered=True)
         found = (*dict.fromkeys(findings), *self._heal(fs, recovered))
@@ -254,9 +266,7 @@ class Executor:
         if computed is None:
             return
         executed, killed = self.ground.kill(fault)
-        if not killed or _comparable(self.prepared, computed.files()) != _comparable(
-            self.prepared, self.ground.files(executed)
-        ):
+        if not killed or not _same_state(self.prepared, computed.files(), self.ground.files(executed)):
             raise HarnessError(f"{fault.id}: the computed state differs from that of a real execution")
 
 
@@ -281,9 +291,20 @@ def _is_removed(expectation: Expectation, after: Files) -> bool:
     return expectation.target is not None and expectation.new is None and expectation.target not in after
 
 
-def _comparable(prepared: Prepared, files: Files) -> list[tuple[str, bytes]]:
-    """The directory with random temp names taken out."""
-    return sorted((name if prepared.is_entry(name) else "", file.read_all()) for name, file in files.items())
+def _same_state(prepared: Prepared, one: Files, other: Files) -> bool:
+    """Whether two directories hold the same, the random names of temp files aside."""
+    return len(one) == len(other) and all(
+        name == other_name and file.same_content(other_file)
+        for (name, file), (other_name, other_file) in zip(
+            _in_order(prepared, one), _in_order(prepared, other), strict=True
+        )
+    )
+
+
+def _in_order(prepared: Prepared, files: Files) -> list[tuple[str, File]]:
+    """Names of entries as they are, all others as an empty one; these by size."""
+    named = [(name if prepared.is_entry(name) else "", file) for name, file in files.items()]
+    return sorted(named, key=lambda item: (item[0], item[1].size_bytes))
 
 
 def _recorded(prepared: Prepared, trace: Trace, before: Files) -> Recorded:

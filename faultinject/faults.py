@@ -64,6 +64,7 @@ ERRNOS: dict[Op, tuple[int, ...]] = {
     Op.PREAD: (errno.EIO,),
     Op.PWRITE: _WRITE,
     Op.COPY_RANGE: (*_WRITE, errno.EINVAL, errno.ENOMEM, errno.EOPNOTSUPP, errno.EXDEV),
+    Op.CHMOD: (errno.EIO, errno.EPERM, errno.EROFS),
     Op.FSYNC: (errno.EIO, *_SPACE),
     Op.FSYNC_DIRECTORY: (errno.EIO, errno.EINVAL),
     Op.RENAME: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS, *_SPACE),

@@ -58,6 +58,8 @@ class MemoryGround:
             pass
         except HarnessError:
             raise
+        except KeyboardInterrupt:
+            raise  # the user's own: a kill raises none
         except BaseException as error:
             # A dying program may raise what it likes on the way; it has no effect any more.
             if not injector.fired:
@@ -69,19 +71,17 @@ class MemoryGround:
 
 
 class RealFile:
-    """A file of a real directory, read when asked for. Special files have a text instead of content."""
+    """A file of a real directory as it is now: read at once, since the next run changes it. Special files are empty."""
 
-    __slots__ = ("_path", "_special", "size_bytes")
+    __slots__ = ("_content", "size_bytes")
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        status = path.lstat()
-        self._special = not stat.S_ISREG(status.st_mode)
-        self.size_bytes = 0 if self._special else status.st_size
+        self._content = path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""
+        self.size_bytes = len(self._content)
 
     def read_all(self) -> bytes:
         """Every byte."""
-        return b"" if self._special else self._path.read_bytes()
+        return self._content
 
     def same_content(self, other: File) -> bool:
         """Byte for byte."""

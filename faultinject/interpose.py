@@ -56,6 +56,10 @@ class Interposed:
             Op.COPY_RANGE, self._inner.copy_range, source_fd, target_fd, size_bytes, source_offset, target_offset
         )
 
+    def chmod(self, fd: int, mode: int) -> None:
+        """See `FileSystem.chmod`."""
+        self._call(Op.CHMOD, self._inner.chmod, fd, mode)
+
     def sync(self, fd: int) -> None:
         """See `FileSystem.sync`."""
         self._call(Op.FSYNC, self._inner.sync, fd)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from random import Random
 
 from faultinject.memory_file import MemoryFile
 from kvformat import identity, layout, reader
@@ -64,7 +65,8 @@ class Content:
         if payload_bytes is not None:
             return Content(entry, (b"o" * payload_bytes,))
         # Equal pieces stay one object, so that GiB cost nothing here either.
-        others = {id(piece): piece[::-1] for piece in self.pieces}
+        distinct = {id(piece): piece for piece in self.pieces}
+        others = {key: piece[::-1] for key, piece in distinct.items()}
         return Content(entry, tuple(others[id(piece)] for piece in self.pieces))
 
     def file_pieces(self) -> Iterator[bytes]:
@@ -177,6 +179,6 @@ def content_of_file(path: str, piece_bytes: int) -> Content:
 
 def _pieces(size_bytes: int, piece_bytes: int) -> tuple[bytes, ...]:
     """A payload without repetition inside a piece; equal pieces are one object, so that GiB cost nothing."""
-    piece = bytes((7 + 31 * i + i // 251) % 256 for i in range(min(piece_bytes, size_bytes)))
+    piece = Random(size_bytes).randbytes(min(piece_bytes, size_bytes))
     whole, rest = divmod(size_bytes, piece_bytes) if size_bytes else (0, 0)
     return (piece,) * whole + ((piece[:rest],) if rest else ())

@@ -240,6 +240,11 @@ class MemoryFileSystem:
         whole = not start and size_bytes >= len(data)
         return self.pwrite(target_fd, data if whole else memoryview(data)[start : start + size_bytes], target_offset)
 
+    def chmod(self, fd: int, mode: int) -> None:
+        """See `FileSystem.chmod`."""
+        inode = self._own(self._opened(fd).inode)
+        inode.mode = stat.S_IFMT(inode.mode) | stat.S_IMODE(mode)
+
     def sync(self, fd: int) -> None:
         """See `FileSystem.sync`."""
         inode = self._opened(fd).inode

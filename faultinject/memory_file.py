@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -94,16 +94,22 @@ class MemoryFile:
 
     def read(self, size_bytes: int, offset: int) -> bytes:
         """A part of the content; a large file is not joined for it."""
-        if self.content is not None or self.size_bytes <= _MATERIALISE_BYTES:
+        if self.content is not None or self.size_bytes <= _MATERIALISE_BYTES or not self.sequential:
             return self.read_all()[offset : offset + size_bytes]
-        parts: list[Buffer] = []
-        position = 0
         end = min(offset + size_bytes, self.size_bytes)
-        for piece in self.pieces():
-            if position + len(piece) > offset and position < end:
-                parts.append(memoryview(piece)[max(0, offset - position) : end - position])
-            position += len(piece)
-        return b"".join(parts)
+        place = max(0, bisect_right(self.extents, offset, key=extent_offset) - 1)
+        parts: list[Buffer] = []
+        while place < len(self.extents) and self.extents[place][0] < end:
+            start, data = self.extents[place]
+            place += 1
+            if start == offset and start + len(data) == end and isinstance(data, bytes):
+                return data  # exactly one that was written: shared, so that GiB copied piece by piece cost nothing
+            if start > offset:
+                parts.append(bytes(start - offset))
+                offset = start
+            parts.append(memoryview(data)[offset - start : end - start])
+            offset += len(parts[-1])
+        return b"".join([*parts, bytes(max(0, end - offset))])
 
     def same_content(self, other: File) -> bool:
         """Whether both hold the same bytes; large files that share their buffers are not read for it."""

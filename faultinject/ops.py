@@ -19,6 +19,7 @@ class Op(StrEnum):
     PREAD = "pread"
     PWRITE = "pwrite"
     COPY_RANGE = "copy_file_range"
+    CHMOD = "fchmod"
     FSYNC = "fsync"
     FSYNC_DIRECTORY = "fsync(directory)"
     RENAME = "rename"

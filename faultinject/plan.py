@@ -7,8 +7,10 @@ representatives, under a lemma of spec/saving.md whose side condition the sweep 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from faultinject.faults import (
     ERRNOS,
@@ -25,7 +27,7 @@ from faultinject.target import Prepared
 SECTOR_BYTES = 512
 """A write inside one aligned sector of a published file is done wholly or not at all (KVS-ATOM-1)."""
 
-EXHAUSTIVE_BYTES = 8192
+EXHAUSTIVE_BYTES = 512
 """Up to this many bytes a transfer is cut at every byte; above, representatives stand for its interior."""
 
 REPEATS_EXHAUSTIVE = 8
@@ -39,21 +41,15 @@ REPEATED = "KVS-CLASS-2"
 class Group:
     """Faults to execute, and the fault points that they cover. `lemma` is None for plain execution.
 
-    ranges: the byte offsets of the new file at which its points cut, as (start, end). spans: its points as a
-    fault with every byte of a range, where a lemma stands for them.
+    ranges: the byte offsets of the new file at which its points cut, as (start, end). every: all its points one by
+    one, for the case that the lemma's side condition does not hold.
     """
 
     faults: tuple[Fault, ...]
     points: int
     lemma: str | None = None
     ranges: tuple[tuple[int, int], ...] = ()
-    spans: tuple[tuple[Fault, int, int], ...] = ()
-
-    def every_fault(self) -> Iterator[Fault]:
-        """All its points, for the case that the lemma's side condition does not hold."""
-        for fault, start, end in self.spans:
-            for byte in range(start, end):
-                yield replace(fault, byte=byte)
+    every: Callable[[], Iterator[Fault]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +92,22 @@ class Recorded:
         start = self._transfer(self.trace[fault.index]).file_offset
         return None if start is None else start + (fault.byte or 0)
 
+    def start_of(self, operation: Operation) -> tuple[tuple[int, int], ...]:
+        """The byte of the new file at which a fault before `operation` cuts: the first of a transfer, else none."""
+        if not operation.op.transfers or operation.result <= 0:
+            return ()
+        return _ranges(self._transfer(operation), 0, 1)
+
     def _transfer(self, operation: Operation) -> Transfer:
         offset = operation.offset or 0
         shift = 0 if operation.inode == self.entry_inode else self.staged.get(operation.inode or -1)
         end = offset + operation.result
         atomic = operation.inode in self.published and offset // SECTOR_BYTES == (end - 1) // SECTOR_BYTES
         return Transfer(operation, None if shift is None else offset + shift, atomic)
+
+
+_EXCEPTIONS = (INJECTED_ERROR, KEYBOARD_INTERRUPT)
+_Item = TypeVar("_Item")
 
 
 def plan(fault_class: FaultClass, prepared: Prepared, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
@@ -117,11 +123,10 @@ def plan(fault_class: FaultClass, prepared: Prepared, recorded: Recorded, *, exh
 
 
 def _errors(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
-    starts = _starts(recorded)
-    for operation in recorded.trace:
-        for number in ERRNOS[operation.op]:
+    for operations in _alike_operations(recorded, exhaustive):
+        for number in ERRNOS[operations[0].op]:
             for sticky in (False, True):
-                yield Group((_errno(operation, number, sticky),), 1, ranges=starts.get(operation.index, ()))
+                yield _spread(recorded, operations, partial(_errno, number=number, sticky=sticky))
     forms = (
         Fault(FaultClass.ERROR, Form.CUT, error=errno.ENOSPC),
         Fault(FaultClass.ERROR, Form.CUT, error=errno.ENOSPC, sticky=True),
@@ -136,41 +141,67 @@ def _errors(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterato
         yield _single(Fault(FaultClass.ERROR, Form.PAYLOAD_GOES_ON, byte=size_bytes))
 
 
-def _errno(operation: Operation, number: int, sticky: bool) -> Fault:
+def _errno(operation: Operation, *, number: int, sticky: bool = False) -> Fault:
     return Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=number, sticky=sticky)
 
 
+def _raise(operation: Operation, *, fault_class: FaultClass, form: Form, what: str) -> Fault:
+    return Fault(fault_class, form, operation.index, operation.op, what=what)
+
+
+def _kill(operation: Operation) -> Fault:
+    return Fault(FaultClass.KILL, Form.KILL, operation.index, operation.op)
+
+
 def _interrupts(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
-    for operation in recorded.trace:
-        where = Fault(FaultClass.INTERRUPT, Form.SIGNAL, operation.index, operation.op)
-        for what in SIGNALS:
-            yield _single(_with(where, Form.SIGNAL, what))
-        for what in (INJECTED_ERROR, KEYBOARD_INTERRUPT):
-            yield _single(_with(where, Form.RAISE_BEFORE, what))
-            yield _single(_with(where, Form.RAISE_AFTER, what))
+    wanted = [(Form.SIGNAL, what) for what in SIGNALS]
+    wanted += [(form, what) for what in _EXCEPTIONS for form in (Form.RAISE_BEFORE, Form.RAISE_AFTER)]
+    for operations in _alike_operations(recorded, exhaustive):
+        for form, what in wanted:
+            make = partial(_raise, fault_class=FaultClass.INTERRUPT, form=form, what=what)
+            yield _spread(recorded, operations, make)
     if prepared.payload_bytes is not None:
-        for what in (INJECTED_ERROR, KEYBOARD_INTERRUPT):
+        for what in _EXCEPTIONS:
             fault = Fault(FaultClass.INTERRUPT, Form.PAYLOAD_RAISES, what=what)
             yield from _payload(fault, range(prepared.payload_bytes + 1), exhaustive)
 
 
-def _with(fault: Fault, form: Form, what: str) -> Fault:
-    return Fault(fault.fault_class, form, fault.index, fault.op, what=what)
-
-
 def _kills(recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     """Before every operation and inside every transfer; after the last one, the run is complete."""
-    starts = _starts(recorded)
-    for operation in recorded.trace:
-        fault = Fault(FaultClass.KILL, Form.KILL, operation.index, operation.op)
-        yield Group((fault,), 1, ranges=starts.get(operation.index, ()))
+    for operations in _alike_operations(recorded, exhaustive):
+        yield _spread(recorded, operations, _kill)
     for transfers, repeats in _runs(recorded.transfers(), exhaustive):
         yield from _cut(Fault(FaultClass.KILL, Form.KILL), transfers, repeats, exhaustive)
 
 
-def _starts(recorded: Recorded) -> dict[int, tuple[tuple[int, int], ...]]:
-    """A fault at the start of a transfer cuts the new file at the transfer's first byte."""
-    return {transfer.operation.index: _ranges(transfer, 0, 1) for transfer in recorded.transfers()}
+def _alike_operations(recorded: Recorded, exhaustive: bool) -> Iterator[list[Operation]]:
+    """Every operation once: alone, or with its like where a long run of equal transfers has a lemma."""
+    runs = {
+        transfers[0].operation.index: [transfer.operation for transfer in transfers]
+        for transfers, repeats in _runs(recorded.transfers(), exhaustive)
+        if repeats
+    }
+    inside = {operation.index for operations in runs.values() for operation in operations}
+    for operation in recorded.trace:
+        if operation.index in runs:
+            yield runs[operation.index]
+        elif operation.index not in inside:
+            yield [operation]
+
+
+def _spread(recorded: Recorded, operations: list[Operation], make: Callable[[Operation], Fault]) -> Group:
+    """One point at each of the operations."""
+    ranges = tuple(span for operation in operations for span in recorded.start_of(operation))
+    if len(operations) == 1:
+        return Group((make(operations[0]),), 1, ranges=ranges)
+    chosen = _spread_out(operations)
+    return Group(tuple(map(make, chosen)), len(operations), REPEATED, ranges, lambda: map(make, operations))
+
+
+def _spread_out(items: list[_Item]) -> list[_Item]:
+    """The first, second, middle and last of a run (KVS-CLASS-2)."""
+    last = len(items) - 1
+    return [items[place] for place in sorted({0, min(1, last), len(items) // 2, last})]
 
 
 def _single(fault: Fault) -> Group:
@@ -217,21 +248,20 @@ def _cut(form: Fault, transfers: list[Transfer], repeats: bool, exhaustive: bool
         for byte in range(least, size_bytes):
             yield Group((_at(form, first, byte),), 1, ranges=_ranges(first, byte, byte + 1))
         return
-    chosen = [
-        transfers[i] for i in sorted({0, 1, len(transfers) // 2, len(transfers) - 1} & set(range(len(transfers))))
-    ]
+    chosen = _spread_out(transfers)
     representatives = _representatives(least, size_bytes)
     yield Group(
         tuple(_at(form, transfer, byte) for transfer in chosen for byte in representatives),
         (size_bytes - least) * len(transfers),
         REPEATED if repeats else INTERIOR,
         tuple(span for transfer in transfers for span in _ranges(transfer, least, size_bytes)),
-        tuple((_at(form, transfer, None), least, size_bytes) for transfer in transfers),
+        lambda: (_at(form, transfer, byte) for transfer in transfers for byte in range(least, size_bytes)),
     )
 
 
 def _representatives(least: int, size_bytes: int) -> list[int]:
-    return sorted({least, 1, 2, size_bytes // 2, size_bytes - 1} & set(range(least, size_bytes)))
+    wanted = {least, 1, 2, size_bytes // 2, size_bytes - 1}
+    return sorted(byte for byte in wanted if least <= byte < size_bytes)
 
 
 def _at(form: Fault, transfer: Transfer, byte: int | None) -> Fault:
@@ -259,7 +289,7 @@ def _payload(form: Fault, bytes_range: range, exhaustive: bool) -> Iterator[Grou
         tuple(_payload_at(form, byte) for byte in chosen),
         end - first - 1,
         INTERIOR,
-        spans=((form, first + 1, end),),
+        every=lambda: (_payload_at(form, byte) for byte in range(first + 1, end)),
     )
 
 
@@ -267,22 +297,31 @@ def _payload_at(form: Fault, byte: int) -> Fault:
     return replace(form, byte=byte)
 
 
-def pairs(first: Fault, tail: Trace) -> Iterator[Group]:
-    """A second fault at every operation after `first`, given the trace of the run with `first` alone."""
-    for operation in tail:
-        if operation.index > first.index:
-            for number in ERRNOS[operation.op]:
-                yield _single(first.then(_errno(operation, number, False)))
-            for what in (INJECTED_ERROR, KEYBOARD_INTERRUPT):
-                yield _single(
-                    first.then(Fault(FaultClass.ERROR, Form.RAISE_BEFORE, operation.index, operation.op, what=what))
-                )
+def pairs(recorded: Recorded, trace_of: Callable[[Fault], Trace], *, exhaustive: bool) -> Iterator[Group]:
+    """A failure and an interruption of every operation, each with a second fault while it is cleaned up.
+
+    `trace_of` gives the run under the first fault alone: what comes after it is the cleaning-up.
+    """
+    for operations in _alike_operations(recorded, exhaustive):
+        numbers = ERRNOS[operations[0].op]
+        number = next((n for n in (errno.ENOSPC, errno.EIO) if n in numbers), numbers[0])
+        interrupted = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_AFTER, what=KEYBOARD_INTERRUPT)
+        for make in (partial(_errno, number=number), interrupted):
+            firsts = [make(operation) for operation in _spread_out(operations)]
+            tails = [[op for op in trace_of(first) if op.index > first.index] for first in firsts]
+            if len({tuple(op.op for op in tail) for tail in tails}) == 1:
+                yield from _second_faults(firsts, tails, len(operations))
+            else:  # they are not cleaned up alike: each for itself, and only these
+                for first, tail in zip(firsts, tails, strict=True):
+                    yield from _second_faults([first], [tail], 1)
 
 
-def first_faults(recorded: Recorded) -> Iterator[Fault]:
-    """The first halves of pairs: one failure and one interruption of every operation."""
-    for operation in recorded.trace:
-        numbers = ERRNOS[operation.op]
-        number = errno.ENOSPC if errno.ENOSPC in numbers else errno.EIO if errno.EIO in numbers else numbers[0]
-        yield _errno(operation, number, False)
-        yield Fault(FaultClass.ERROR, Form.RAISE_AFTER, operation.index, operation.op, what=KEYBOARD_INTERRUPT)
+def _second_faults(firsts: list[Fault], tails: list[list[Operation]], points: int) -> Iterator[Group]:
+    """Every second fault at every place of the cleaning-up, after each of the first faults."""
+    raised = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_BEFORE)
+    for places in zip(*tails, strict=True):
+        makes: list[Callable[[Operation], Fault]] = [partial(_errno, number=number) for number in ERRNOS[places[0].op]]
+        makes += [partial(raised, what=what) for what in _EXCEPTIONS]
+        for make in makes:
+            faults = tuple(first.then(make(place)) for first, place in zip(firsts, places, strict=True))
+            yield Group(faults, points, None if points == 1 else REPEATED)

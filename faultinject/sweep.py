@@ -12,7 +12,7 @@ from faultinject.execute import Executor, Result, UnsoundRunError
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround, RealGround
 from faultinject.inject import HarnessError
-from faultinject.plan import Group, Recorded, first_faults, pairs, plan
+from faultinject.plan import Group, Recorded, pairs, plan
 from faultinject.target import Prepared, Target
 
 CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
@@ -130,8 +130,7 @@ class _Sweep:
         fault_class = self.unit.fault_class
         yield from plan(fault_class, self.prepared, recorded, exhaustive=self.unit.exhaustive)
         if fault_class is FaultClass.ERROR:
-            for first in first_faults(recorded):
-                yield from pairs(first, self.executor.trace(first))
+            yield from pairs(recorded, self.executor.trace, exhaustive=self.unit.exhaustive)
 
     def _group(self, group: Group) -> None:
         results = [(fault, self._execute(fault)) for fault in group.faults]
@@ -193,18 +192,18 @@ class _Sweep:
         return len(ways) <= 1
 
     def _expand(self, group: Group) -> None:
-        """The lemma does not apply: every point for itself, or none where they are too many."""
+        """The lemma does not apply: every point for itself, or none where they are too many (KVS-CLASS-3)."""
         self._problem(f"{group.lemma} does not apply to {group.faults[0].id} and {group.points - 1} more points")
-        if group.points > EXPANDED_POINTS_MAX:
+        if group.every is None or group.points > EXPANDED_POINTS_MAX:
             self.count.points += group.points
             self.count.not_measured += group.points
             return
-        for fault in group.every_fault():
+        for fault in group.every():
             self._single(Group((fault,), 1), fault, self._execute(fault))
         self.count.cut(group.ranges)
 
     def _check_completeness(self, recorded: Recorded) -> None:
-        """The sweep ends where raising the point number injects nothing more: one past the end must not fire."""
+        """One past the end must not fire: the sweep ends where a further point injects nothing (KVS-FAULT-4)."""
         if self.unit.fault_class is FaultClass.KILL or not len(recorded.trace):
             return
         last = recorded.trace[len(recorded.trace) - 1]

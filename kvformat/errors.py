@@ -7,9 +7,12 @@ and what is visible now (spec/saving.md, KVS-FAIL).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from functools import partial
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 
 class Category(StrEnum):
@@ -166,6 +169,14 @@ class SaveError(KvformatError):
     `left_behind` the names that could not be removed; the next `recover()` takes them.
     """
 
+    _SAID: ClassVar[Mapping[bool | None, str]] = MappingProxyType(
+        {
+            True: "the new content IS visible under this name",
+            False: "nothing changed under this name",
+            None: "whether the new content is visible could not be determined",
+        }
+    )
+
     def __init__(
         self,
         message: str,
@@ -186,19 +197,31 @@ class SaveError(KvformatError):
         self.cleanup_failures = cleanup_failures
         self.left_behind = left_behind
 
+    def __reduce__(self) -> tuple[Callable[..., SaveError], tuple[str], dict[str, Any]]:
+        """What Exception does by itself calls the class with the message alone, and fails (copy, pickle)."""
+        return partial(type(self), name=self.name, operation=self.operation), (self.message,), self.__dict__.copy()
+
     def __str__(self) -> str:
         where = self.operation if self.offset is None else f"{self.operation} at offset {self.offset}"
         return f"{self.name}: {where}: {self.message}; {self.consequences()}"
 
     def consequences(self) -> str:
         """One clause for people: what is visible now, and what was left behind."""
-        said = {
-            True: "the new content IS visible under this name",
-            False: "nothing changed under this name",
-            None: "whether the new content is visible could not be determined",
-        }[self.visible]
+        said = self._SAID[self.visible]
         if self.left_behind:
             said += f"; left behind for the next recovery: {', '.join(self.left_behind)}"
         for failure in self.cleanup_failures:
             said += f"; while cleaning up: {failure}"
         return said
+
+
+class RemoveError(SaveError):
+    """A removal that did not complete (KVS-REMOVE-1). `visible` says whether the entry is gone."""
+
+    _SAID = MappingProxyType(
+        {
+            True: "the entry IS removed, and a loss of power may bring it back",
+            False: "nothing was removed",
+            None: "whether the entry is still there could not be determined",
+        }
+    )

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kvformat.store import EvictionPolicy, Store
-from kvformat.writer import SaveResult
+from kvformat import identity
+from kvformat.errors import CleanupFailure, SaveError
+from kvformat.options import SaveResult
+
+if TYPE_CHECKING:
+    from kvformat.store import Store
+
+EvictionPolicy = Callable[["Store", SaveResult], Iterable[str]]
+"""Names to remove after a save has succeeded, never before (KVS-EVICT-1)."""
 
 
 def within_bytes(budget_bytes: int) -> EvictionPolicy:
@@ -25,3 +34,27 @@ def within_bytes(budget_bytes: int) -> EvictionPolicy:
                 yield entry.name
 
     return choose
+
+
+def evict(store: Store, saved: SaveResult, policy: EvictionPolicy) -> SaveResult:
+    """Removes what `policy` names, but never the entry that was just saved; returns `saved` with what became of it.
+
+    The save has succeeded and stays so (KVS-EVICT-1): whatever the policy raises or names that cannot be removed is
+    reported in the result. Durable as the save was (KVS-DURABLE-3).
+    """
+    evicted: list[str] = []
+    failures: list[CleanupFailure] = []
+    kept = identity.canonical_name(saved.name)
+    try:
+        for victim in policy(store, saved):
+            if identity.canonical_name(victim) == kept:
+                continue
+            try:
+                store.remove(victim, durable=saved.durable)
+            except (SaveError, ValueError) as error:
+                failures.append(CleanupFailure("evict", victim, error))
+            else:
+                evicted.append(victim)
+    except Exception as error:  # noqa: BLE001 - of the caller's own code; the save it comes behind is done
+        failures.append(CleanupFailure("evict", "(the policy)", error))
+    return replace(saved, evicted=tuple(evicted), eviction_failures=tuple(failures))

@@ -65,6 +65,9 @@ class FileSystem(Protocol):
     ) -> int:
         """copy_file_range(2): returns how many bytes were copied, 0 at the end of the source."""
 
+    def chmod(self, fd: int, mode: int) -> None:
+        """fchmod(2): the permission bits exactly, whatever the umask."""
+
     def sync(self, fd: int) -> None:
         """fsync(2), and on macOS F_FULLFSYNC: content and size reach the device (KVS-DURABLE-1)."""
 
@@ -116,7 +119,10 @@ class OsFileSystem:
         return f"OsFileSystem({self.path!r})"
 
     def shut(self) -> None:
-        """Gives the directory's descriptor back. Descriptors of files are their openers' to close."""
+        """Gives the directory's descriptor back: what needs the directory fails with EBADF from here on.
+
+        Descriptors of files are their openers' to close.
+        """
         fd, self._dir_fd = self._dir_fd, -1
         if fd >= 0:
             os.close(fd)
@@ -170,6 +176,10 @@ class OsFileSystem:
             raise OSError(errno.EOPNOTSUPP, "this system has no copy_file_range")
         return os.copy_file_range(source_fd, target_fd, size_bytes, source_offset, target_offset)
 
+    def chmod(self, fd: int, mode: int) -> None:
+        """See `FileSystem.chmod`."""
+        os.fchmod(fd, mode)
+
     def sync(self, fd: int) -> None:
         """See `FileSystem.sync`."""
         if sys.platform == "darwin":
@@ -200,7 +210,14 @@ class OsFileSystem:
 
     def names(self) -> list[str]:
         """See `FileSystem.names`."""
-        return os.listdir(self._dir_fd)
+        # A descriptor of its own: listdir reads through a duplicate, whose position in the directory all duplicates
+        # share, so that two threads would each see a part. It also makes a shut port fail: to listdir, -1 is no
+        # descriptor but the working directory.
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._dir_fd)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
 
     def try_lock(self, fd: int) -> bool:
         """See `FileSystem.try_lock`."""

@@ -120,12 +120,17 @@ def read_entry(fs: FileSystem, name: str, *, profile: str, limits: rules.Limits)
             return rules.not_regular(name)  # a symbolic link: O_NOFOLLOW says it so
         raise
     try:
-        status = fs.fstat(fd)
-        if not stat.S_ISREG(status.mode):
-            return rules.not_regular(name)
-        head = fs.pread(fd, layout.TEXT_OFFSET, 0)
+        return read_opened(fs, fd, name, profile=profile, limits=limits)
     finally:
         fs.close(fd)
+
+
+def read_opened(fs: FileSystem, fd: int, name: str, *, profile: str, limits: rules.Limits) -> StoredEntry | Problem:
+    """As `read_entry`, of a file that is open. Raises OSError."""
+    status = fs.fstat(fd)
+    if not stat.S_ISREG(status.mode):
+        return rules.not_regular(name)
+    head = fs.pread(fd, layout.TEXT_OFFSET, 0)
     problems = rules.check_head(head, total_bytes=status.size_bytes, profile=profile, limits=limits)
     if problems:
         return problems[0]

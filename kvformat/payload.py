@@ -53,6 +53,8 @@ def as_payload(source: PayloadSource, size_bytes: int | None = None) -> Payload:
         return Payload(view.nbytes if size_bytes is None else size_bytes, lambda: _split(whole))
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source), size_bytes)
+    if isinstance(source, io.TextIOBase):
+        raise TypeError(f"a payload is bytes, and {type(source).__name__} gives text; open the file in binary mode")
     if hasattr(source, "read"):
         stream = cast(BinaryIO, source)
         return Payload(_stream_bytes(stream) if size_bytes is None else size_bytes, lambda: _read(stream))
@@ -76,13 +78,20 @@ def _from_path(path: str, size_bytes: int | None) -> Payload:
 
 
 def _stream_bytes(stream: BinaryIO) -> int | None:
-    """Bytes from the position of `stream` to its end, None where it cannot be known."""
+    """Bytes from the position of `stream` to its end, None where it cannot be known.
+
+    Only of what is known to hand on the bytes of its descriptor as they are. A stream that decompresses has a
+    `fileno` too, that of the compressed file.
+    """
     try:
+        raw = stream.raw if isinstance(stream, (io.BufferedReader, io.BufferedRandom)) else stream
+        if not isinstance(raw, io.FileIO):
+            return None
         status = os.fstat(stream.fileno())
         if stat.S_ISREG(status.st_mode):
             return max(0, status.st_size - stream.tell())
-    except (OSError, io.UnsupportedOperation, AttributeError):
-        pass  # no descriptor behind it, or not seekable: the size is not known, which is an answer
+    except (OSError, ValueError):
+        pass  # closed, detached or not seekable: the size is not known, which is an answer
     return None
 
 
@@ -91,6 +100,8 @@ def _read(stream: BinaryIO) -> Iterator[Buffer]:
     readinto = getattr(stream, "readinto", None)
     if readinto is None:
         while data := stream.read(READ_BYTES):
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"the payload's stream gave {type(data).__name__}, not bytes")
             yield data
         return
     buffer = memoryview(bytearray(READ_BYTES))

@@ -128,8 +128,11 @@ class KvcReader:
     def iter_tool_map(self) -> Iterator[ToolEntry]:
         """The entries of the tool map, one in memory at a time, up to any damage (KVC-TOOLMAP-6).
 
-        Nothing where there is no tool map. Raises BadSectionError at the damage under `strict`.
+        Nothing where there is no tool map. Raises BadSectionError at the damage under `strict`, ValueError where
+        the reader is closed.
         """
+        if self._payload.closed:
+            raise ValueError(f"{self.source.name} is closed")
         if not self.header.has_tool_map:
             return
         walk = ToolMapWalk(self.source, self._sections_offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -10,6 +11,16 @@ from kvformat.errors import CleanupFailure
 from kvformat.filesystem import FileSystem
 from kvformat.listing import is_foreign_temp
 from kvformat.temp import is_temp_name
+
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO})
+"""Errors by which open(2) says that a name is a symbolic link, or a socket."""
+
+
+class _NotRegularError(OSError):
+    """A directory, link, FIFO, socket or device (KVS-RECOVER-4)."""
+
+    def __init__(self) -> None:
+        super().__init__("not a regular file, so no writer made it; remove it by hand (KVS-RECOVER-4)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,13 @@ def recover(fs: FileSystem, *, foreign_older_than_seconds: float | None = None, 
             taken = _reclaim(fs, name, oldest_ns)
         except FileNotFoundError:
             continue  # published, removed, or reclaimed by another recovery in the meantime
+        except _NotRegularError as error:
+            # Another program's is that program's business, whatever it is.
+            if ours:
+                failed.append(CleanupFailure("reclaim", name, error))
+            else:
+                foreign.append(name)
+            continue
         except OSError as error:
             failed.append(CleanupFailure("reclaim", name, error))
             continue
@@ -53,11 +71,16 @@ def recover(fs: FileSystem, *, foreign_older_than_seconds: float | None = None, 
 
 def _reclaim(fs: FileSystem, name: str, oldest_ns: int | None) -> bool:
     """Removes `name` if nobody holds it (and, given `oldest_ns`, if it was last written before that)."""
-    fd = fs.open(name, os.O_RDONLY)
+    try:
+        fd = fs.open(name, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _NotRegularError from error
+        raise
     try:
         status = fs.fstat(fd)
         if not stat.S_ISREG(status.mode):
-            raise OSError("not a regular file, so no writer made it; remove it by hand (KVS-RECOVER-4)")
+            raise _NotRegularError
         if oldest_ns is not None and status.modified_ns > oldest_ns:
             return False
         if not fs.try_lock(fd):

@@ -18,9 +18,14 @@ def check_entry(entry: Entry, *, payload_bytes: int | None = None, limits: Limit
 
     `payload_bytes` is the size of its payload, None where it is not known yet.
     """
+    payload_problems = (
+        []
+        if payload_bytes is None
+        else check_payload(payload_bytes, text_bytes=len(entry.text), titled=entry.title is not None)
+    )
     return [
         *_header_problems(entry),
-        *_payload_problems(entry, payload_bytes),
+        *payload_problems,
         *_text_problems(entry.text, limits),
         *_tool_map_problems(entry.tool_map or ()),
         *_title_problems(entry.title or b""),
@@ -56,16 +61,17 @@ def _profile_problems(entry: Entry) -> Iterator[Problem]:
         yield _invalid("header.byte7", entry.model_id, f"no model id under {profile.name}", "KVC-HEADER-9")
 
 
-def _payload_problems(entry: Entry, payload_bytes: int | None) -> Iterator[Problem]:
-    if payload_bytes is None:
-        return
-    if payload_bytes == 0 and entry.title is None:
-        yield _invalid("header.payload_bytes", 0, "a payload, as there is no title", "KVC-PAYLOAD-2")
+def check_payload(payload_bytes: int, *, text_bytes: int, titled: bool) -> list[Problem]:
+    """What is wrong with a payload of that size beside such a text and, or not, a title; empty where nothing is."""
+    problems = []
+    if payload_bytes == 0 and not titled:
+        problems.append(_invalid("header.payload_bytes", 0, "a payload, as there is no title", "KVC-PAYLOAD-2"))
     if payload_bytes < 0:
-        yield _invalid("header.payload_bytes", payload_bytes, "0 or more", "KVC-WRITER-5")
-    elif layout.file_bytes(len(entry.text), payload_bytes, 0) is None:
+        problems.append(_invalid("header.payload_bytes", payload_bytes, "0 or more", "KVC-WRITER-5"))
+    elif layout.file_bytes(text_bytes, payload_bytes, 0) is None:
         message = f"text and payload of {payload_bytes:,} bytes are more than a file can have"
-        yield Problem(Category.LIMIT, "header.payload_bytes", None, "KVC-FILE-4", message)
+        problems.append(Problem(Category.LIMIT, "header.payload_bytes", None, "KVC-FILE-4", message))
+    return problems
 
 
 def _text_problems(text: bytes, limits: Limits) -> Iterator[Problem]:

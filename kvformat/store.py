@@ -6,28 +6,24 @@ in processes, never show each other anything but complete entries.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 
-from kvformat import identity, layout, reader, rules, updates
-from kvformat.errors import CleanupFailure, SaveError, error_for
+from kvformat import identity, reader, rules, updates
+from kvformat.errors import error_for
+from kvformat.eviction import EvictionPolicy, evict
 from kvformat.filesystem import FileSystem, OsFileSystem
 from kvformat.listing import Listing, StoredEntry, scan
+from kvformat.lookup import Wanted, lookup
 from kvformat.model import Entry, Header, ToolEntry
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import Payload, PayloadSource, Range, as_payload
 from kvformat.portfile import PortFile
 from kvformat.recovery import RecoveryReport, recover
-from kvformat.writer import Options, SaveResult, Serial, Strategy, save, serialize
-
-_READ_ONLY = os.O_RDONLY
-_COMPARE_BYTES = 1024 * 1024
-
-EvictionPolicy = Callable[["Store", SaveResult], Iterable[str]]
-"""Names to remove after a save has succeeded, never before (KVS-EVICT-1)."""
+from kvformat.serial import Serial, serialize
+from kvformat.writer import save
 
 
 class Store:
@@ -92,48 +88,11 @@ class Store:
     ) -> StoredEntry | None:
         """The entry with the longest text that is a prefix of `prompt` (KVC-LOOKUP-1), None where there is none.
 
-        A candidate whose text is not what its name says is passed over (KVC-LOOKUP-2). Raises OSError where
+        A candidate that is damaged or cannot be read is passed over (KVC-LOOKUP-2). Raises OSError where
         the directory cannot be read.
         """
-        candidates = [
-            entry
-            for entry in self.entries()
-            if entry.answers_prompts
-            and entry.text_bytes <= len(prompt)
-            and (context_tokens is None or entry.header.context_tokens <= context_tokens)
-            and (model_id is None or entry.header.byte7 == model_id)
-            and (quantisation_bits is None or entry.header.quantisation_bits == quantisation_bits)
-            and (payload_abi is None or entry.header.byte20 == payload_abi)
-        ]
-        candidates.sort(key=lambda entry: entry.text_bytes)
-        digest = hashlib.sha1(usedforsecurity=False)
-        hashed = 0
-        named: list[StoredEntry] = []
-        for entry in candidates:
-            # The name is the digest of the text: one pass over the prompt finds every prefix that has an entry.
-            digest.update(prompt[hashed : entry.text_bytes])
-            hashed = entry.text_bytes
-            if identity.canonical_name(entry.name) == f"{digest.hexdigest()}.kv":
-                named.append(entry)
-        named.sort(key=lambda entry: (entry.text_bytes, entry.header.tokens), reverse=True)
-        return next((entry for entry in named if self._text_is(entry, prompt)), None)
-
-    def _text_is(self, entry: StoredEntry, prompt: bytes) -> bool:
-        """Whether the file at this moment still is `entry` and holds that text; damage is an answer, not an error."""
-        try:
-            fd = self.fs.open(entry.name, _READ_ONLY)
-        except FileNotFoundError:
-            return False  # removed since it was listed
-        try:
-            if self.fs.fstat(fd).inode != entry.inode:
-                return False
-            for start in range(0, entry.text_bytes, _COMPARE_BYTES):
-                end = min(start + _COMPARE_BYTES, entry.text_bytes)
-                if self.fs.pread(fd, end - start, layout.TEXT_OFFSET + start) != prompt[start:end]:
-                    return False
-            return True
-        finally:
-            self.fs.close(fd)
+        wanted = Wanted(self.profile, context_tokens, model_id, quantisation_bits, payload_abi)
+        return lookup(self.fs, prompt, wanted, limits=self.limits)
 
     def load(self, name: str) -> reader.KvcReader:
         """Opens the entry `name` for reading, identity checked; the caller closes it.
@@ -141,10 +100,10 @@ class Store:
         Raises KvcError for a damaged entry, OSError (FileNotFoundError) where it cannot be opened.
         """
         _check_name(name)
-        stream = PortFile(self.fs, self.fs.open(name, _READ_ONLY), owned=True)
+        stream = PortFile(self.fs, self.fs.open(name, os.O_RDONLY), owned=True, name=name)
         try:
             if not stat.S_ISREG(stream.status().mode):
-                raise error_for(rules.not_regular(name))
+                raise error_for(rules.not_regular(name), name)
             return reader.open_kvc(stream, profile=self.profile, limits=self.limits, name=name, close_source=True)
         except BaseException:
             stream.close()
@@ -168,7 +127,7 @@ class Store:
         source = payload if isinstance(payload, Range) else as_payload(payload, payload_bytes)
         if strategy is None:
             strategy = Strategy.BACKPATCH if source.size_bytes is None else Strategy.DIRECT
-        serial = serialize(entry, now=self._now(), name=name)
+        serial = serialize(entry, now=self._now(), name=name, limits=self.limits)
         return self.save_serial(serial, source, strategy=strategy, options=options)
 
     def save_serial(
@@ -181,18 +140,7 @@ class Store:
     ) -> SaveResult:
         """As `save`, for an entry that was serialized before: the part that touches the directory."""
         result = save(self.fs, serial, payload, strategy=strategy, options=options)
-        if self._eviction is None:
-            return result
-        evicted: list[str] = []
-        failures: list[CleanupFailure] = []
-        for victim in self._eviction(self, result):
-            try:
-                self.remove(victim)
-                evicted.append(victim)
-            except SaveError as error:
-                # The save has succeeded and stays so; what could not be evicted is reported beside it.
-                failures.append(CleanupFailure("evict", victim, error))
-        return replace(result, evicted=tuple(evicted), eviction_failures=tuple(failures))
+        return result if self._eviction is None else evict(self, result, self._eviction)
 
     def touch(self, name: str, *, hits_added: int = 1, last_used: int | None = None, durable: bool = True) -> Header:
         """Adds to the hit count and sets the last-used time, in place (KVS-TOUCH). Returns the new header.

@@ -7,89 +7,39 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from contextlib import suppress
-from enum import StrEnum
 
 from kvformat.errors import CleanupFailure
-from kvformat.filesystem import CREATE_EXCLUSIVE, Buffer, FileSystem
+from kvformat.filesystem import CREATE_EXCLUSIVE, FileSystem
+from kvformat.temp_names import Purpose, TempKind, is_temp_name, new_temp_name
+from kvformat.transfer import Transfer, TransferError
 
-COPY_BYTES_MAX = 64 * 1024 * 1024
-"""Largest range copied in one call: bounds the time to a checkpoint."""
-
-FALLBACK_BYTES = 1024 * 1024
-"""Size of a piece where the system cannot copy a range itself."""
+__all__ = ["OvertakenError", "Purpose", "TempFile", "TempKind", "TransferError", "is_temp_name", "new_temp_name"]
 
 _ATTEMPTS_MAX = 16
-_TEMP_NAME = re.compile(r"\.kvc-(?:save|stage)-[0-9a-f]{32}\.tmp", re.ASCII)
 
 NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.ENOENT})
 """Errors by which open(2) says that it has no O_TMPFILE here (open(2), ERRORS; EISDIR: old kernels)."""
 
-_NO_COPY_RANGE = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EINVAL, errno.ENOSYS})
-"""Errors by which copy_file_range(2) says that it cannot copy between these two files at all."""
+
+class OvertakenError(TransferError):
+    """The file that was to be replaced no longer has its name: another change has succeeded meanwhile."""
 
 
-class TempKind(StrEnum):
-    """Whether a temp file has a name while it is written (KVS-TEMP-5)."""
-
-    AUTO = "auto"
-    NAMED = "named"
-    UNNAMED = "unnamed"
-
-
-class Purpose(StrEnum):
-    """What a temp file is for; it stands in its name (KVS-TEMP-1)."""
-
-    SAVE = "save"
-    STAGE = "stage"
-
-
-class TransferError(Exception):
-    """A write accepted nothing, or a range to copy ended early: the save cannot go on."""
-
-
-def is_temp_name(name: str) -> bool:
-    """Whether `name` is one that this protocol gives to temp files, and recovery may look at (KVS-TEMP-1)."""
-    return _TEMP_NAME.fullmatch(name) is not None
-
-
-def new_temp_name(purpose: Purpose) -> str:
-    """A name that nobody else has: 128 random bits, so also across PID namespaces on one volume (KVS-TEMP-1)."""
-    return f".kvc-{purpose}-{os.urandom(16).hex()}.tmp"
-
-
-class TempFile:
+class TempFile(Transfer):
     """A file on its way to publication. Not a context manager: its writer decides how it ends.
 
-    `offset` counts the bytes written so far, `step` is the POSIX call under way (for the
-    error), `visible` whether the content is now under its final name.
+    `visible`: whether the content is now under its final name.
     """
 
-    __slots__ = (
-        "_fd",
-        "_fs",
-        "_kernel_copies",
-        "_name",
-        "_publishing",
-        "copied_by_kernel",
-        "offset",
-        "purpose",
-        "step",
-        "visible",
-    )
+    __slots__ = ("_name", "_publishing", "purpose", "visible")
 
     def __init__(self, fs: FileSystem, purpose: Purpose) -> None:
-        self._fs = fs
-        self._fd = -1
+        super().__init__(fs)
         self._name: str | None = None
         self._publishing: str | None = None
-        self._kernel_copies = True
         self.purpose = purpose
-        self.offset = 0
-        self.step = "open"
         self.visible = False
-        self.copied_by_kernel = False
 
     @property
     def fd(self) -> int:
@@ -118,7 +68,7 @@ class TempFile:
         for _ in range(_ATTEMPTS_MAX):
             if self._create_named(mode):
                 return
-        raise OSError(errno.EEXIST, f"no free temp name in {_ATTEMPTS_MAX} attempts")
+        raise OSError(errno.EEXIST, f"{os.strerror(errno.EEXIST)}: no free temp name in {_ATTEMPTS_MAX} attempts")
 
     def _create_named(self, mode: int) -> bool:
         name = new_temp_name(self.purpose)
@@ -133,77 +83,25 @@ class TempFile:
         # A recovery may have seen the new name before it is locked here. Then it holds the lock now, or
         # has removed the name already; either way this name is given up (KVS-TEMP-3).
         self.step = "flock"
-        locked = self._fs.try_lock(self._fd)
-        if locked and self._fs.fstat(self._fd).links:
-            return True
+        if self._fs.try_lock(self._fd):
+            self.step = "fstat"
+            if self._fs.fstat(self._fd).links:
+                return True
         self.step = "close"
         fd, self._fd = self._fd, -1
         self._fs.close(fd)
         self._unlink()
         return False
 
-    def write(self, data: Buffer) -> None:
-        """Appends all of `data` (KVS-SAVE-3): a short count is continued, a count of 0 is an error."""
-        self.step = "pwrite"
-        size_bytes = len(data)
-        accepted = self._fs.pwrite(self._fd, data, self.offset)
-        if accepted == size_bytes:
-            self.offset += accepted
-            return
-        view = memoryview(data)
-        while True:
-            if accepted <= 0:
-                raise TransferError(f"the system accepted none of {len(view)} bytes and named no error")
-            self.offset += accepted
-            view = view[accepted:]
-            if not view:
-                return
-            accepted = self._fs.pwrite(self._fd, view, self.offset)
-
-    def patch(self, data: bytes, offset: int) -> None:
-        """Overwrites bytes that were written before (KVS-BACKPATCH-3); `offset` stays where it was."""
-        end, self.offset = self.offset, offset
-        self.write(data)
-        self.offset = end
-
-    def skip(self, size_bytes: int) -> None:
-        """Leaves a hole of `size_bytes`, to align a staged payload with its place in the entry (KVS-STAGED-2)."""
-        self.offset += size_bytes
-
-    def copy_some(self, source_fd: int, source_offset: int, size_bytes: int) -> int:
-        """Copies a part of a range of an open file to the end of this one; returns the bytes copied.
-
-        By copy_file_range(2) as long as the system can (it shares blocks where the file system has reflinks),
-        else by reading and writing.
-        """
-        if self._kernel_copies:
-            self.step = "copy_file_range"
-            try:
-                copied = self._fs.copy_range(
-                    source_fd, self._fd, min(size_bytes, COPY_BYTES_MAX), source_offset, self.offset
-                )
-            except OSError as error:
-                if error.errno not in _NO_COPY_RANGE:
-                    raise
-                copied = 0
-            if copied > 0:
-                self.copied_by_kernel = True
-                self.offset += copied
-                return copied
-            # 0 is also what some file systems answer instead of an error: reading decides.
-            self._kernel_copies = False
-        self.step = "pread"
-        data = self._fs.pread(source_fd, min(size_bytes, FALLBACK_BYTES), source_offset)
-        if not data:
-            raise TransferError(f"the source ended {size_bytes} bytes early")
-        self.write(data)
-        return len(data)
-
-    def finish(self, *, durable: bool) -> None:
+    def finish(self, *, durable: bool, mode: int | None = None) -> None:
         """Everything is written: syncs if told to, and closes a duplicate to learn of late write errors.
 
         close(2) is where NFS and quotas report them; the first descriptor stays, it holds the lock (KVS-SAVE-5).
+        `mode`: the permissions of the file that this one replaces, which the umask must not cut (KVS-TOOLMAP-2).
         """
+        if mode is not None:
+            self.step = "fchmod"
+            self._fs.chmod(self._fd, mode)
         if durable:
             self.step = "fsync"
             self._fs.sync(self._fd)
@@ -212,25 +110,48 @@ class TempFile:
         self.step = "close"
         self._fs.close(duplicate)
 
-    def publish(self, final: str, *, durable: bool) -> None:
-        """Gives the file its final name, atomically, replacing what has it (KVS-SAVE-6)."""
+    def publish(self, final: str, *, durable: bool, only_over: int | None = None) -> None:
+        """Gives the file its final name, atomically, replacing what has it (KVS-SAVE-6).
+
+        `only_over`: the inode that is to be replaced; OvertakenError where the name leads to another by now, or to
+        none. rename(2) cannot ask this itself: what happens between the last look and it is not seen (KVS-TOOLMAP-1).
+        """
         if self._name is None:
-            name = new_temp_name(self.purpose)
-            self._name = name
-            self.step = "link"
-            try:
-                self._fs.link_unnamed(self._fd, name)
-            except FileExistsError:
-                self._name = None  # somebody else's: never ours to remove
-                raise
+            self._link()
+        name = self._name
+        assert name is not None
+        if only_over is not None:
+            self._check_not_overtaken(final, only_over)
         self.step = "rename"
         self._publishing = final
-        self._fs.rename(self._name, final)
+        self._fs.rename(name, final)
         self.visible = True
         self._name = None
         if durable:
             self.step = "fsync directory"
             self._fs.sync_directory()
+
+    def _link(self) -> None:
+        """Gives an unnamed file a temp name, for rename(2) (KVS-TEMP-5); one that exists is not ours (KVS-TEMP-2)."""
+        self.step = "link"
+        for _ in range(_ATTEMPTS_MAX):
+            # Noted before the call, as in `_create_named`.
+            self._name = new_temp_name(self.purpose)
+            try:
+                self._fs.link_unnamed(self._fd, self._name)
+                return
+            except FileExistsError:
+                self._name = None
+        raise OSError(errno.EEXIST, f"{os.strerror(errno.EEXIST)}: no free temp name in {_ATTEMPTS_MAX} attempts")
+
+    def _check_not_overtaken(self, final: str, inode: int) -> None:
+        self.step = "stat"
+        try:
+            now = self._fs.stat(final).inode
+        except FileNotFoundError:
+            raise OvertakenError("the entry was removed meanwhile") from None
+        if now != inode:
+            raise OvertakenError("the entry was replaced meanwhile")
 
     def release(self) -> None:
         """Closes the descriptor, and with it gives the lock up (KVS-SAVE-8)."""
@@ -271,7 +192,10 @@ class TempFile:
                 self._unlink()
             except BaseException as error:  # noqa: BLE001 - nothing may stop the remaining steps; it is reported
                 failures.append(CleanupFailure("unlink", name, error))
-                self._give_up_lock(failures)
+                if self._exists(name, failures):
+                    self._give_up_lock(failures)
+                else:
+                    self._name = None
         left = self._name
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
@@ -280,6 +204,16 @@ class TempFile:
             except BaseException as error:  # noqa: BLE001 - as above
                 failures.append(CleanupFailure("close", left or "(unnamed)", error))
         return failures, left, visible
+
+    def _exists(self, name: str, failures: list[CleanupFailure]) -> bool:
+        """A read-only file system refuses unlink(2) of a name that never was: that leaves nothing behind."""
+        try:
+            self._fs.stat(name)
+        except FileNotFoundError:
+            return False
+        except BaseException as error:  # noqa: BLE001 - as above; the name is taken for one that is left
+            failures.append(CleanupFailure("stat", name, error))
+        return True
 
     def _give_up_lock(self, failures: list[CleanupFailure]) -> None:
         """What is left is a dead writer's: its lock goes even if a duplicate was left open (KVS-FAIL-3)."""

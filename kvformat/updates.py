@@ -9,13 +9,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from kvformat import identity, layout, reader, rules, schema
-from kvformat.errors import CleanupFailure, KvformatError, SaveError, error_for
+from kvformat.errors import CleanupFailure, KvformatError, RemoveError, SaveError, error_for
+from kvformat.fields import SchemaError
 from kvformat.filesystem import FileSystem
 from kvformat.interrupts import InterruptGate
 from kvformat.model import Extension, Header, ToolEntry
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import Range
 from kvformat.portfile import PortFile
-from kvformat.writer import Options, SaveResult, Serial, Strategy, save
+from kvformat.serial import Serial
+from kvformat.writer import save
 
 _ATTEMPTS_MAX = 16
 
@@ -25,7 +28,7 @@ _Result = TypeVar("_Result")
 class _Locked:
     """An open entry whose file nobody else updates meanwhile (KVS-TOUCH-1)."""
 
-    __slots__ = ("_fs", "fd", "name", "step", "visible")
+    __slots__ = ("_fs", "callers_own", "fd", "name", "step", "visible")
 
     def __init__(self, fs: FileSystem, name: str) -> None:
         self._fs = fs
@@ -33,6 +36,7 @@ class _Locked:
         self.fd = -1
         self.step = "open"
         self.visible: bool | None = False
+        self.callers_own: OSError | None = None
 
     def acquire(self, gate: InterruptGate) -> None:
         """Opens and locks. Another writer may have replaced the file in between: then the new one is taken."""
@@ -59,7 +63,12 @@ class _Locked:
         fd, self.fd = self.fd, -1
         self._fs.close(fd)
 
-    def abandon(self, error: BaseException) -> SaveError | None:
+    def note(self) -> str:
+        """What the exception of a signal's handler that has waited for the end must say (KVS-FAIL-1)."""
+        told = SaveError("it waited for the end", name=self.name, operation="signal", visible=self.visible)
+        return f"update of {told}"
+
+    def abandon(self, error: BaseException, *, callers_own: bool) -> SaveError | None:
         """Closes after a failure and says what is visible now: a SaveError to raise, or a note on `error`."""
         failures: tuple[CleanupFailure, ...] = ()
         step = self.step
@@ -77,7 +86,7 @@ class _Locked:
             visible=self.visible,
             cleanup_failures=failures,
         )
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not callers_own:
             return told
         error.add_note(f"update of {told}")
         return None
@@ -95,13 +104,14 @@ def _update(fs: FileSystem, name: str, change: Callable[[_Locked], _Result]) -> 
                 gate.shut()
             locked.release()
         except BaseException as error:
-            told = locked.abandon(error)
+            told = locked.abandon(error, callers_own=gate.has_raised(error) or error is locked.callers_own)
             if told is None:
                 raise
             try:
                 raise told from error
             finally:
                 del told  # else error and frame keep each other until the next collection
+        gate.note = locked.note
         return result
 
 
@@ -126,7 +136,9 @@ def touch(
     def change(locked: _Locked) -> Header:
         locked.step = "pread"
         head = fs.pread(locked.fd, layout.TEXT_OFFSET, 0)
-        problems = rules.check_head(head, total_bytes=fs.fstat(locked.fd).size_bytes, profile=profile, limits=limits)
+        locked.step = "fstat"
+        size_bytes = fs.fstat(locked.fd).size_bytes
+        problems = rules.check_head(head, total_bytes=size_bytes, profile=profile, limits=limits)
         if problems:
             raise error_for(problems[0], name)
         old = layout.decode_header(head)
@@ -162,19 +174,31 @@ def replace_tool_map(
     """Writes the entry anew with another tool map, or with none, and replaces it (KVS-TOOLMAP).
 
     The payload is copied inside the file system (sharing blocks where it has reflinks). Raises KvcError for
-    a damaged entry or a tool map over the limits, SaveError where the system failed.
+    a damaged entry or a tool map over the limits, SaveError where the system failed, or where the entry was saved
+    anew or removed meanwhile: whoever did that has been told of success, and it is not undone. Savers take no lock
+    on the entry, so a save or removal between the last look at its name and rename(2) is not noticed.
     """
 
     def change(locked: _Locked) -> SaveResult:
-        locked.step = "pread"
-        stream = PortFile(fs, locked.fd, owned=False)
+        locked.step = "fstat"
+        status = fs.fstat(locked.fd)
+        stream = PortFile(fs, locked.fd, owned=False, name=name)
         identity_name = name if identity.is_entry_name(name) else None
-        with reader.open_kvc(stream, profile=profile, limits=limits, name=identity_name) as entry:
-            serial = _with_tool_map(name, entry, tool_map)
-            payload = Range(locked.fd, serial.payload_offset, entry.header.payload_bytes)
-        mode = stat.S_IMODE(fs.fstat(locked.fd).mode)
-        chosen = replace(options or Options(), mode=mode)
-        result = save(fs, serial, payload, strategy=Strategy.DIRECT, options=chosen)
+        try:
+            with reader.open_kvc(stream, profile=profile, limits=limits, name=identity_name) as entry:
+                serial = _with_tool_map(name, entry, tool_map)
+                payload = Range(locked.fd, serial.payload_offset, entry.header.payload_bytes)
+        except OSError:
+            locked.step = stream.step
+            raise
+        try:
+            result = save(fs, serial, payload, strategy=Strategy.DIRECT, options=options, replacing=status)
+        except SaveError as error:
+            locked.visible = error.visible
+            raise
+        except OSError as error:
+            locked.callers_own = error  # of `on_progress`: a failure of the system is a SaveError by now
+            raise
         locked.visible = True
         return result
 
@@ -185,10 +209,14 @@ def _with_tool_map(name: str, entry: reader.KvcReader, tool_map: tuple[ToolEntry
     """The entry's bytes with that tool map: everything that is not the tool map is kept as it was read."""
     header = entry.header
     if tool_map is None:
-        header = replace(header, flags=header.flags & ~Extension.TOOL_MAP)
+        # As an int: the complement of a member has only the bits that Extension knows, and the others must stay.
+        header = replace(header, flags=header.flags & ~int(Extension.TOOL_MAP))
     else:
         header = replace(header, flags=header.flags | Extension.TOOL_MAP)
-    sections = schema.build_sections(tool_map, entry.title())
+    try:
+        sections = schema.build_sections(tool_map, entry.title())
+    except SchemaError as error:
+        raise error_for(error.problem, name) from None
     if header.flags & ~layout.KNOWN_FLAGS:
         # Bits that are not known may have appended sections that are not known: they stay (KVC-HEADER-5).
         problem = entry.tool_map_problem
@@ -199,7 +227,7 @@ def _with_tool_map(name: str, entry: reader.KvcReader, tool_map: tuple[ToolEntry
 
 
 def remove(fs: FileSystem, name: str, *, durable: bool) -> None:
-    """Removes an entry (KVS-REMOVE). Raises SaveError; its `visible` says whether the removal shows."""
+    """Removes an entry (KVS-REMOVE). Raises RemoveError; its `visible` says whether the removal shows."""
     removed = False
     try:
         fs.unlink(name)
@@ -207,7 +235,7 @@ def remove(fs: FileSystem, name: str, *, durable: bool) -> None:
         if durable:
             fs.sync_directory()
     except OSError as error:
-        raise SaveError(
+        raise RemoveError(
             error.strerror or str(error),
             name=name,
             operation="fsync directory" if removed else "unlink",

@@ -6,132 +6,27 @@ KVS-BACKPATCH for how the payload gets into the temp file, KVS-FAIL for what hap
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+import stat
 
-from kvformat import identity, layout, rules, schema
-from kvformat.errors import CleanupFailure, SaveError, error_for
-from kvformat.filesystem import FileSystem
+from kvformat import layout
+from kvformat.errors import CleanupFailure, SaveError
+from kvformat.filesystem import FileStatus, FileSystem
 from kvformat.interrupts import InterruptGate
-from kvformat.model import Entry, Extension, Header
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import Payload, Range
-from kvformat.profiles import profile_named
-from kvformat.temp import Purpose, TempFile, TempKind, TransferError
+from kvformat.serial import Serial, serialize
+from kvformat.temp import Purpose, TempFile, TransferError
+
+__all__ = ["BLOCK_BYTES", "Options", "SaveResult", "Serial", "Strategy", "save", "serialize"]
 
 BLOCK_BYTES = 4096
 """Alignment that lets file systems share blocks between a staged payload and the entry (KVS-STAGED-2)."""
 
-MODE = 0o600
-"""Permissions of a new entry: the text is a conversation (KVS-TEMP-2)."""
-
 PLACEHOLDER = bytes(layout.HEADER_BYTES)
 """What stands for the header until a backpatch save knows it: no reader takes it for one (KVS-BACKPATCH-1)."""
 
-
-class Strategy(StrEnum):
-    """How a payload reaches the entry (spec/saving.md, "Strategies")."""
-
-    DIRECT = "direct"
-    STAGED = "staged"
-    BACKPATCH = "backpatch"
-
-
-@dataclass(frozen=True, slots=True)
-class Serial:
-    """An entry as bytes, but for the payload: the one serializer that every strategy uses.
-
-    `blank_head` is header, text byte count and text as the schema builds them for a payload of 0 bytes.
-    """
-
-    name: str
-    header: Header
-    text_bytes: int
-    blank_head: bytes
-    sections: bytes
-
-    @classmethod
-    def of(cls, name: str, header: Header, text: bytes, sections: bytes) -> Serial:
-        """Builds the head; `header.payload_bytes` is put in when it is known. Raises KvcError as the schema."""
-        blank = replace(header, payload_bytes=0)
-        return cls(name, blank, len(text), schema.build_head(blank, text), sections)
-
-    @property
-    def payload_offset(self) -> int:
-        """Where the payload starts in the file."""
-        return layout.payload_offset(self.text_bytes)
-
-    def head(self, payload_bytes: int) -> bytes:
-        """Header, text byte count and text, for a payload of that many bytes."""
-        count = payload_bytes.to_bytes(8, "little")
-        return self.blank_head[: layout.PAYLOAD_BYTES_OFFSET] + count + self.blank_head[layout.HEADER_BYTES :]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to save.
-
-    durable: sync file and directory before success is reported (KVS-DURABLE-3).
-    temp: whether the temp file may have a name while it is written (KVS-TEMP-5).
-    on_progress: called with the count of payload bytes written so far; what it raises ends the save.
-    """
-
-    durable: bool = True
-    temp: TempKind = TempKind.AUTO
-    mode: int = MODE
-    on_progress: Callable[[int], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SaveResult:
-    """A save that succeeded. `durable` is False where the caller opted out: power loss may undo it."""
-
-    name: str
-    strategy: Strategy
-    payload_bytes: int
-    file_bytes: int
-    durable: bool
-    unnamed: bool
-    copied_by_kernel: bool
-    evicted: tuple[str, ...] = ()
-    eviction_failures: tuple[CleanupFailure, ...] = ()
-
-
-def serialize(entry: Entry, *, now: int, name: str | None = None) -> Serial:
-    """Turns an entry into bytes, strictly (KVC-WRITER-1 to KVC-WRITER-5).
-
-    `name` is given for a fixed name (KVC-NAME-4) and computed otherwise. Raises KvcError for an entry
-    that some reader would reject, ValueError for a name that no reader would find it under.
-    """
-    problems = rules.check_entry(entry)
-    if problems:
-        raise error_for(problems[0], "the entry to save")
-    profile = profile_named(entry.profile)
-    created = now if entry.created is None else entry.created
-    flags = entry.flags
-    if entry.tool_map is not None:
-        flags |= Extension.TOOL_MAP
-    if entry.title is not None:
-        flags |= Extension.SESSION_TITLE
-    header = Header(
-        quantisation_bits=entry.quantisation_bits,
-        reason=entry.reason,
-        flags=flags,
-        byte7=entry.model_id if profile.has_model_id else 0,
-        tokens=entry.tokens,
-        hits=entry.hits,
-        context_tokens=entry.context_tokens,
-        byte20=profile.payload_abi if profile.has_payload_abi else 0,
-        reserved=bytes(3),
-        created=created,
-        last_used=created if entry.last_used is None else entry.last_used,
-        payload_bytes=0,
-    )
-    if name is None:
-        name = identity.expected_name(header, entry.text, entry.title)
-    elif name not in identity.FIXED_NAMES:
-        raise ValueError(f"{name!r} is not a fixed name; entries are named by their content")
-    return Serial.of(name, header, entry.text, schema.build_sections(entry.tool_map, entry.title))
+_PAYLOAD = "payload"
+"""The step during which the caller's own code runs: the payload's producer, and `on_progress`."""
 
 
 def save(
@@ -141,25 +36,34 @@ def save(
     *,
     strategy: Strategy,
     options: Options | None = None,
+    replacing: FileStatus | None = None,
 ) -> SaveResult:
     """Saves one entry so that its name holds the old content or the complete new one at every instant.
 
-    Raises SaveError (with what failed, at which offset, what is visible now) where the system failed or
-    the payload was not as predicted. What the payload's producer raises, and KeyboardInterrupt, comes
-    through as it is, with the same facts as a note. Temp and staged files are gone in every case, unless
-    the removal itself failed: then the error names them (KVS-FAIL).
+    `replacing`: the entry is an update of this file; it gets its permissions, whatever `options` say, and takes
+    its place only if nobody else has meanwhile (KVS-TOOLMAP-1, KVS-TOOLMAP-2).
+
+    Raises KvcError for a payload size that no entry may have, before anything is done; SaveError (with what failed,
+    at which offset, what is visible now) where the system failed or the payload was not as predicted. What the
+    payload's producer, `on_progress` or the handler of a signal raises comes through as it is, OSError included,
+    with the same facts as a note. Temp and staged files are gone in every case, unless the removal itself failed:
+    then the error names them (KVS-FAIL).
     """
-    if strategy is Strategy.DIRECT and payload.size_bytes is None:
-        raise ValueError("the direct strategy needs the size of the payload beforehand (KVS-DIRECT-1)")
-    job = _Save(fs, serial, options or Options())
+    if strategy is Strategy.DIRECT:
+        if payload.size_bytes is None:
+            raise ValueError("the direct strategy needs the size of the payload beforehand (KVS-DIRECT-1)")
+        serial.check_payload(payload.size_bytes)
+    job = _Save(fs, serial, options or Options(), replacing)
     with InterruptGate() as gate:
         try:
             try:
-                return job.run(payload, strategy, gate)
+                result = job.run(payload, strategy, gate)
             finally:
                 gate.shut()
+            gate.note = job.note
+            return result
         except BaseException as error:
-            told = job.abandon(error)
+            told = job.abandon(error, callers_own=job.is_callers_own or gate.has_raised(error))
             if told is None:
                 raise
             try:
@@ -171,12 +75,23 @@ def save(
 class _Save:
     """The state of one save: its temp files, and how far they got."""
 
-    __slots__ = ("active", "copied_by_kernel", "fs", "lead_bytes", "options", "payload_bytes", "serial", "temps")
+    __slots__ = (
+        "active",
+        "copied_by_kernel",
+        "fs",
+        "lead_bytes",
+        "options",
+        "payload_bytes",
+        "replacing",
+        "serial",
+        "temps",
+    )
 
-    def __init__(self, fs: FileSystem, serial: Serial, options: Options) -> None:
+    def __init__(self, fs: FileSystem, serial: Serial, options: Options, replacing: FileStatus | None) -> None:
         self.fs = fs
         self.serial = serial
         self.options = options
+        self.replacing = replacing
         self.temps: list[TempFile] = []
         self.active: TempFile | None = None
         self.lead_bytes = 0
@@ -195,10 +110,16 @@ class _Save:
             raise TransferError("the payload is empty, which only a session with a title may be [KVC-PAYLOAD-2]")
         durable = self.options.durable
         unnamed = entry.unnamed
+        replacing = self.replacing
         gate.checkpoint()
-        entry.finish(durable=durable)
-        gate.checkpoint()
-        entry.publish(self.serial.name, durable=durable)
+        if replacing is None:
+            entry.finish(durable=durable)
+            gate.checkpoint()
+            entry.publish(self.serial.name, durable=durable)
+        else:
+            entry.finish(durable=durable, mode=stat.S_IMODE(replacing.mode))
+            gate.checkpoint()
+            entry.publish(self.serial.name, durable=durable, only_over=replacing.inode)
         entry.release()
         return SaveResult(
             self.serial.name, strategy, self.payload_bytes, entry.offset, durable, unnamed, self.copied_by_kernel
@@ -256,15 +177,17 @@ class _Save:
             self.payload_bytes = payload.size_bytes
             return
         on_progress = self.options.on_progress
-        target.step = "payload"
+        target.step = _PAYLOAD
         gate.open()
         for piece in payload.pieces():
             gate.shut()
+            if type(piece) is not bytes:
+                piece = memoryview(piece).cast("B")  # the length of a view counts items, which may be wider
             size_bytes = len(piece)
             if predicted is not None and self.payload_bytes + size_bytes > predicted:
                 raise TransferError(f"the payload was predicted as {predicted} bytes and goes on after that")
             target.write(piece)
-            target.step = "payload"
+            target.step = _PAYLOAD
             self.payload_bytes += size_bytes
             gate.open()
             if on_progress is not None:
@@ -275,15 +198,31 @@ class _Save:
 
     def _copy(self, target: TempFile, source: Range, gate: InterruptGate) -> None:
         """Copies a range of an open file to the end of `target` (KVS-STAGED-2)."""
+        on_progress = self.options.on_progress
         offset, remaining = source.offset, source.size_bytes
         while remaining:
             copied = target.copy_some(source.fd, offset, remaining)
             offset += copied
             remaining -= copied
-            gate.checkpoint()
+            if on_progress is None:
+                gate.checkpoint()
+            else:
+                target.step = _PAYLOAD
+                gate.open()
+                on_progress(source.size_bytes - remaining)
+                gate.shut()
         self.copied_by_kernel = target.copied_by_kernel
 
-    def abandon(self, error: BaseException) -> SaveError | None:
+    @property
+    def is_callers_own(self) -> bool:
+        """Whether it was the caller's own code that ran last: then an OSError is not this save's."""
+        return self.active is not None and self.active.step == _PAYLOAD
+
+    def note(self) -> str:
+        """What the exception of a signal's handler that has waited for the end must say (KVS-FAIL-1)."""
+        return f"save of {SaveError('it waited for the end', name=self.serial.name, operation='signal', visible=True)}"
+
+    def abandon(self, error: BaseException, *, callers_own: bool) -> SaveError | None:
         """Removes what the save made and says so: a SaveError to raise, or a note on `error` (KVS-FAIL)."""
         failures: list[CleanupFailure] = []
         left_behind: list[str] = []
@@ -305,7 +244,7 @@ class _Save:
             cleanup_failures=tuple(failures),
             left_behind=tuple(left_behind),
         )
-        if isinstance(error, (OSError, TransferError)):
+        if isinstance(error, TransferError) or (isinstance(error, OSError) and not callers_own):
             return told
         error.add_note(f"save of {told}")
         return None

@@ -70,16 +70,23 @@ def _table(groups: dict[tuple[str, str], list[Run]]) -> Table:
             table.add_row(
                 escape(lines[place] if place < len(lines) else ""),
                 str(fault_class),
-                f"{count.points:,}",
-                f"{count.by_execution:,}",
-                f"{count.by_class:,}" if count.by_class else "-",
-                f"{count.held:,}",
-                f"[bold red]{count.violated:,}[/]" if count.violated else "0",
-                f"[yellow]{missed:,}[/]" if missed else "0",
+                _number(count.points),
+                _number(count.by_execution),
+                _number(count.by_class) if count.by_class else "-",
+                _number(count.held),
+                f"[bold red]{_number(count.violated)}[/]" if count.violated else "0",
+                f"[yellow]{_number(missed)}[/]" if missed else "0",
                 (f"[bold]L{reached}[/]" if reached is not None else "?") if place == 0 else "",
                 end_section=place == len(classes) - 1,
             )
     return table
+
+
+def _number(count: int) -> str:
+    """Exact up to seven digits; above, what fits a column. The JSON document has every digit."""
+    if count < 10_000_000:
+        return f"{count:,}"
+    return f"{count / 1e6:,.1f}M" if count < 1e9 else f"{count / 1e9:,.2f}G"
 
 
 def _label(subject: str, strategy: str) -> list[str]:

@@ -19,6 +19,7 @@ from kvformat.commands.common import (
     profile_option,
     say,
 )
+from kvformat.commands.progress import SaveProgress
 from kvformat.commands.tool_map_file import read_tool_map
 from kvformat.display import counted, exact_bytes, iso_time, safe_lines
 from kvformat.errors import KvcError, SaveError
@@ -85,8 +86,9 @@ def tool_map(directory: str, name: str, path: str | None, remove: bool, not_dura
         raise click.UsageError("give either --set or --remove")
     entries = None if path is None else _checked(read_tool_map(path))
     store = open_to_write(directory, profile=profile)
-    with _failures_told("the tool map was not replaced"):
-        result = store.replace_tool_map(name, entries, options=Options(durable=not not_durable))
+    with _failures_told("the tool map was not replaced"), SaveProgress(None) as progress:
+        options = Options(durable=not not_durable, on_progress=progress)
+        result = store.replace_tool_map(name, entries, options=options)
     now = "no tool map" if entries is None else f"a tool map of {counted(len(entries), 'entry', 'entries')}"
     durable = "durable" if result.durable else "NOT durable"
     say(f"{result.name}: {now}, {exact_bytes(result.file_bytes)}, {durable}")
@@ -132,15 +134,8 @@ def rm(directory: str, names: tuple[str, ...], not_durable: bool) -> None:
             store.remove(name, durable=not not_durable)
         except SaveError as error:
             failed += 1
-            note(safe_lines(f"{name}: {error.operation}: {error.message}; {_left(error)}"))
+            note(safe_lines(f"{name}: {error.operation}: {error.message}; {error.consequences()}"))
         else:
             say(f"removed {name}")
     if failed:
         raise Failed(f"{failed:,} of {counted(len(names), 'entry', 'entries')} not removed, or not durably")
-
-
-def _left(error: SaveError) -> str:
-    """What a failed removal leaves: `visible` says whether the removal shows."""
-    if error.visible:
-        return "it is gone, and a loss of power may bring it back"
-    return "nothing was removed"

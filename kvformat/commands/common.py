@@ -11,10 +11,11 @@ import click
 
 from kvformat import identity
 from kvformat.display import counted, safe, safe_lines, write_output
+from kvformat.eviction import EvictionPolicy
 from kvformat.filesystem import OsFileSystem
 from kvformat.profiles import AUTO, PROFILES
 from kvformat.recovery import RecoveryReport
-from kvformat.store import EvictionPolicy, Store
+from kvformat.store import Store
 
 EXIT_FOUND = 1
 """The command ran and the answer is no: a problem, no entry, a change that failed. 2 is Fatal or a wrong use."""

@@ -64,12 +64,7 @@ def test_the_directorys_descriptor_is_given_back_once(tmp_path: Path) -> None:
     "call",
     [
         "open",
-        pytest.param(
-            "names",
-            marks=pytest.mark.xfail(
-                strict=True, reason="DEFECT: os.listdir(-1) lists the working directory: a shut port lists another one"
-            ),
-        ),
+        "names",
         "stat",
         "rename",
         "unlink",
@@ -296,10 +291,6 @@ def test_every_name_and_content_goes_through(
         assert fs.names() == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT: os.listdir(fd) works on a duplicate, which shares its position: concurrent listings are cut",
-)
 def test_threads_that_list_one_directory_at_a_time_each_see_all_of_it(tmp_path: Path) -> None:
     """A store is "not tied to a thread": no lookup may miss an entry, no recovery an orphan, because of another."""
     for number in range(30):

@@ -211,10 +211,6 @@ def test_the_producer_is_not_asked_before_its_time() -> None:
     assert asked == [0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT: fileno() of a stream that decompresses is that of the compressed file, whose size is believed",
-)
 def test_a_stream_that_is_not_the_bytes_of_its_descriptor_has_no_known_size(tmp_path: Path) -> None:
     """gzip, bz2 and lzma files have a `fileno`; saving one fails with "was predicted as 43 bytes and goes on"."""
     path = tmp_path / "x.gz"
@@ -226,7 +222,6 @@ def test_a_stream_that_is_not_the_bytes_of_its_descriptor_has_no_known_size(tmp_
         assert content(payload) == bytes(5000)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT: a text stream is taken, and fails only when its first piece is written")
 def test_a_text_stream_is_refused() -> None:
     """`as_payload` promises a TypeError for anything else than a payload."""
     with pytest.raises(TypeError):

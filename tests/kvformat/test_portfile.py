@@ -115,9 +115,6 @@ def test_errors_of_the_port_come_through_and_the_close_is_done() -> None:
 
 
 @pytest.mark.parametrize("call", ["read", "readinto", "seek", "tell", "status"])
-@pytest.mark.xfail(
-    strict=True, reason="DEFECT: a closed PortFile reads whatever file has got its descriptor's number since"
-)
 def test_a_closed_stream_reads_nothing(call: str, tmp_path: Path) -> None:
     """KVC-LOOKUP-2 "checks and use go through one open file": here the use would be of another entry's bytes."""
     (tmp_path / "mine").write_bytes(b"mine")
@@ -140,7 +137,6 @@ def test_a_closed_stream_reads_nothing(call: str, tmp_path: Path) -> None:
             fs.close(fd)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT (small): an unknown `whence` counts as SEEK_END")
 def test_an_unknown_whence_is_refused() -> None:
     _, stream = opened()
     with pytest.raises((ValueError, OSError)):

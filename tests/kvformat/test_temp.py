@@ -173,7 +173,6 @@ def test_no_free_name_fails_the_save_and_leaves_the_others_file(
     assert fs.open_descriptors() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT (small): a complete unnamed file whose first name is taken is given up")
 def test_an_unnamed_file_takes_another_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """KVS-TEMP-2: "where the name exists, the writer takes another name"."""
     fs = directory(**{_taken_first(monkeypatch, 1): b"somebody else's"})
@@ -551,10 +550,6 @@ def test_the_lock_of_what_is_left_is_given_up_even_if_a_duplicate_stays_open() -
     assert len(caught.value.left_behind) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT: a temp file that was never created is reported as left behind where unlink says EROFS or EACCES",
-)
 @pytest.mark.parametrize("temp", [TempKind.NAMED, TempKind.UNNAMED])
 def test_a_file_that_never_was_is_not_reported_as_left_behind(temp: TempKind) -> None:
     """KVS-FAIL-3: Linux says EROFS before it looks whether the name exists (a file system remounted read-only)."""

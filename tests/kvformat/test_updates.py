@@ -276,7 +276,6 @@ def test_every_single_error_of_an_update_is_told_as_it_was(action: Callable[[Any
     assert failed > 15
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT (small): a failed fstat of the entry is told as a failed pread")
 def test_a_failed_fstat_is_told_as_such() -> None:
     """KVS-FAIL-1."""
     stats = [operation for operation in trace_of(_touch, NEW) if operation.op is Op.FSTAT]
@@ -329,13 +328,6 @@ def test_replacing_the_tool_map_changes_nothing_else(
     assert fs.open_descriptors() == 0
 
 
-CLEARED = pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT: ~Extension.TOOL_MAP is 14 and not ~1: removing a map clears bits 4 to 7 and drops their section",
-)
-
-
-@CLEARED
 @pytest.mark.parametrize("bit", [16, 32, 64, 128])
 def test_removing_the_tool_map_preserves_unknown_bits_and_what_they_own(bit: int) -> None:
     """KVC-HEADER-5, KVC-FILE-5, KVS-TOOLMAP-1: "an update preserves them", "the bytes behind the last section"."""
@@ -356,7 +348,7 @@ def test_a_damaged_map_is_replaced_where_its_end_does_not_matter() -> None:
         assert fs.content(NAME) == NEW[:end] + map_bytes(NEW_TOOLS)
 
 
-@pytest.mark.parametrize("tools", [pytest.param(None, marks=CLEARED), NEW_TOOLS])
+@pytest.mark.parametrize("tools", [None, NEW_TOOLS])
 def test_a_damaged_map_with_something_behind_it_refuses_the_update(tools: tuple[ToolEntry, ...] | None) -> None:
     """KVC-TITLE-2, KVC-FILE-5: the title, or the section of an unknown bit, would be lost."""
     unknown = with_byte(NEW[:-3], 6, NEW[6] | 16)
@@ -411,7 +403,6 @@ def test_a_map_over_the_limits_is_refused_and_nothing_is_created(tools: tuple[To
     assert not {Op.PWRITE, Op.OPEN_UNNAMED, Op.RENAME} & {operation.op for operation in recorder.trace}
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT (small): a SchemaError is no KvcError, which the docstring promises")
 def test_a_map_over_the_limits_is_a_kvc_error() -> None:
     """As for `save`, which refuses the same map with a BadSectionError."""
     with pytest.raises(KvcError):
@@ -429,7 +420,6 @@ def test_permissions_stay(temp: TempKind, mode: int, tmp_path: Path) -> None:
         os.umask(mask)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT: the mode is cut by the umask: a group that shares a cache loses it")
 @pytest.mark.parametrize("temp", [TempKind.NAMED, TempKind.UNNAMED])
 @pytest.mark.parametrize("mode", [0o660, 0o664, 0o666])
 def test_permissions_stay_whatever_the_umask(temp: TempKind, mode: int, tmp_path: Path) -> None:
@@ -482,10 +472,6 @@ def test_the_lock_on_the_old_entry_is_held_until_the_new_one_is_there(tmp_path: 
     assert all(locked)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT: a save that succeeds while a tool map is replaced is undone: the old payload comes back",
-)
 def test_a_save_meanwhile_is_not_undone() -> None:
     """KVS-INV-6: the entry that was saved last is gone, though its save has reported success."""
     fs = directory()
@@ -501,7 +487,6 @@ def test_a_save_meanwhile_is_not_undone() -> None:
         assert reader.payload.read() == PAYLOAD
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT: an entry removed while its tool map is replaced comes back")
 def test_a_removal_meanwhile_is_not_undone() -> None:
     """KVS-REMOVE-1: success was reported for it; an eviction is undone in the same way."""
     fs = directory()
@@ -575,7 +560,6 @@ def test_a_removal_that_was_not_synced_says_that_it_shows() -> None:
     assert NAME not in fs.names()
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT: of a removed entry the message says that new content IS visible")
 def test_what_is_said_of_a_removal_is_true() -> None:
     """KVS-FAIL-1, for people."""
     with pytest.raises(SaveError) as caught:
