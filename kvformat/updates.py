@@ -26,9 +26,13 @@ _Result = TypeVar("_Result")
 
 
 class _Locked:
-    """An open entry whose file nobody else updates meanwhile (KVS-TOUCH-1)."""
+    """An open entry whose file nobody else updates meanwhile (KVS-TOUCH-1).
 
-    __slots__ = ("_fs", "callers_own", "fd", "name", "step", "visible")
+    `step` is the POSIX call under way, `visible` whether the change shows now. `told`: what is raised has passed
+    through a save, which has said both of it already; an OSError is the caller's own code's then.
+    """
+
+    __slots__ = ("_fs", "fd", "name", "step", "told", "visible")
 
     def __init__(self, fs: FileSystem, name: str) -> None:
         self._fs = fs
@@ -36,7 +40,7 @@ class _Locked:
         self.fd = -1
         self.step = "open"
         self.visible: bool | None = False
-        self.callers_own: OSError | None = None
+        self.told = False
 
     def acquire(self, gate: InterruptGate) -> None:
         """Opens and locks. Another writer may have replaced the file in between: then the new one is taken."""
@@ -77,6 +81,10 @@ class _Locked:
                 self.release()
             except BaseException as second:  # noqa: BLE001 - reported beside the first
                 failures = (CleanupFailure("close", self.name, second),)
+        if self.told:
+            for failure in failures:
+                error.add_note(f"update of {self.name}: while cleaning up: {failure}")
+            return None
         if isinstance(error, KvformatError) and not failures:
             return None
         told = SaveError(
@@ -104,7 +112,7 @@ def _update(fs: FileSystem, name: str, change: Callable[[_Locked], _Result]) -> 
                 gate.shut()
             locked.release()
         except BaseException as error:
-            told = locked.abandon(error, callers_own=gate.has_raised(error) or error is locked.callers_own)
+            told = locked.abandon(error, callers_own=gate.has_raised(error))
             if told is None:
                 raise
             try:
@@ -191,14 +199,9 @@ def replace_tool_map(
         except OSError:
             locked.step = stream.step
             raise
-        try:
-            result = save(fs, serial, payload, strategy=Strategy.DIRECT, options=options, replacing=status)
-        except SaveError as error:
-            locked.visible = error.visible
-            raise
-        except OSError as error:
-            locked.callers_own = error  # of `on_progress`: a failure of the system is a SaveError by now
-            raise
+        locked.told = True
+        result = save(fs, serial, payload, strategy=Strategy.DIRECT, options=options, replacing=status)
+        locked.told = False
         locked.visible = True
         return result
 

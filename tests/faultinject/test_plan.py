@@ -138,9 +138,6 @@ def test_as_many_points_exist_by_class_as_by_execution(strategy: str, fault_clas
         for fault_class in CLASSES
     ],
 )
-@pytest.mark.xfail(
-    strict=False, reason="DEFECT pairs whose cleaning-up differs between transfers are counted once each"
-)
 def test_repeated_transfers_have_as_many_points_by_class(strategy: str, fault_class: FaultClass) -> None:
     what = target(strategy, 20 * 6, 6)
     by_class, by_execution = (

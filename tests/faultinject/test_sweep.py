@@ -59,12 +59,11 @@ def second_run(change: Callable[[int, FileSystem], None], first: int = 1) -> Cal
 
 
 ESCAPES = pytest.mark.xfail(
-    strict=False, reason="DEFECT HarnessError escapes from run_unit where a trace is taken (pairs, side condition)"
+    strict=True, reason="DEFECT HarnessError escapes from run_unit where a trace is taken (pairs, side condition)"
 )
 
 
 @pytest.mark.parametrize("fault_class", [pytest.param(ERROR, marks=ESCAPES), INTERRUPT])
-@pytest.mark.xfail(strict=False, reason="DEFECT pairs of a run that differs raise HarnessError out of the planner")
 def test_faults_that_do_not_fire_are_not_measured_and_never_held(fault_class: FaultClass) -> None:
     """Every run but the first ends after its first operation."""
     run = swept(second_run(lambda runs, fs: fs.close(fs.open("target.entry", os.O_RDONLY))), fault_class)
@@ -193,6 +192,28 @@ def test_verdicts_by_class_and_by_execution_are_the_same_on_small_files(
         assert by_class.violations == by_execution.violations == []
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "direct",
+        "backpatch",
+        pytest.param(
+            "staged",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="DEFECT the side condition looks at the whole run, and the first of a run of transfers has none "
+                "alike before it: shape(max(0, fault.index)) is what to compare. A staged save of 2 GiB gets no level",
+            ),
+        ),
+    ],
+)
+def test_a_right_writer_with_many_pieces_is_measured_in_full(strategy: str) -> None:
+    target = KvcTarget(Operation.SAVE, strategy, "empty", TempKind.UNNAMED, Source(None, 20 * 600, 600))
+    (run,) = sweep(units([target], CLASSES))
+    assert [count.not_measured for count in run.classes.values()] == [0, 0, 0]
+    assert run.level == 2
+
+
 @pytest.mark.parametrize("fault_class", CLASSES)
 def test_parts_count_what_one_part_counts(fault_class: FaultClass) -> None:
     target = KvcTarget(Operation.SAVE, "staged", "orphans", TempKind.NAMED, Source(None, 150, 60))
@@ -214,7 +235,7 @@ def test_a_pool_counts_what_one_process_counts() -> None:
     assert sorted(done) == sorted(unit.fault_class for unit in work)
 
 
-@pytest.mark.xfail(strict=False, reason="DEFECT what is wrong without a fault counts once for every part")
+@pytest.mark.xfail(strict=True, reason="DEFECT what is wrong without a fault counts once for every part")
 def test_what_is_wrong_without_a_fault_counts_once() -> None:
     run = swept(lambda: Tiny(lambda fs: None), KILL, parts=3)
     assert counts(run.classes[KILL]) == (1, 0, 1, 0, 0)
@@ -268,7 +289,7 @@ def test_targets_keep_their_order_and_are_joined() -> None:
     assert [run.target for run in runs] == [other, one]
 
 
-@pytest.mark.xfail(strict=False, reason="DEFECT an OSError of the real directory escapes from run_unit")
+@pytest.mark.xfail(strict=True, reason="DEFECT an OSError of the real directory escapes from run_unit")
 def test_a_directory_that_cannot_be_made_is_a_harness_error() -> None:
     (unit,) = units([TinyTarget(lambda: Tiny(saver()))], [ERROR], real=True, real_parent="/proc")
     try:
@@ -278,21 +299,7 @@ def test_a_directory_that_cannot_be_made_is_a_harness_error() -> None:
     assert run.classes[ERROR].harness_errors
 
 
-@pytest.mark.parametrize(
-    "fault_class",
-    [
-        ERROR,
-        INTERRUPT,
-        pytest.param(
-            KILL,
-            marks=pytest.mark.xfail(
-                strict=False,
-                reason="DEFECT Ctrl-C in a sweep of the class kill waits behind the gate for a checkpoint and is then "
-                "swallowed by MemoryGround.kill: the sweep goes on to its end",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("fault_class", CLASSES)
 def test_ctrl_c_ends_a_sweep_in_this_process(fault_class: FaultClass) -> None:
     """Also in the class kill, where most points are computed and one gate is held over all of them."""
     target = KvcTarget(Operation.SAVE, "direct", "empty", TempKind.NAMED, Source(None, 20_000, 20_000))
@@ -329,7 +336,7 @@ def merged(*bytes_of_parts: int) -> Run:
         pytest.param(
             (900, 3),
             marks=pytest.mark.xfail(
-                strict=False,
+                strict=True,
                 reason="DEFECT the violation shown is that of the part that ends first, not the first point",
             ),
         ),

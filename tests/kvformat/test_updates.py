@@ -497,6 +497,29 @@ def test_a_removal_meanwhile_is_not_undone() -> None:
     assert fs.content(NAME) is None
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConnectionResetError("gone")])
+def test_what_is_said_of_an_interrupted_replacement_is_said_once(error: BaseException) -> None:
+    """KVS-FAIL-1: the save inside has told what is visible; the update around it must not contradict."""
+    fs = directory()
+
+    def lose(_: object = None) -> None:
+        raise error
+
+    if isinstance(error, OSError):
+        ground: Any = fs
+        chosen = Options(on_progress=lose)
+        said = "nothing changed"
+    else:
+        ground = Racing(fs, lambda op, _: op is Op.RENAME, lose, after=True)
+        chosen = Options()
+        said = "IS visible"
+    with pytest.raises(type(error)) as caught:
+        store_of(ground).replace_tool_map(NAME, NEW_TOOLS, options=chosen)
+    (note,) = caught.value.__notes__
+    assert said in note
+    assert fs.open_descriptors() == 0
+
+
 def test_the_memory_limit_of_the_reader_is_kept() -> None:
     """KVC-LIMIT-4: what stands behind an unknown bit is copied through memory, within the bound."""
     fs = MemoryFileSystem()
