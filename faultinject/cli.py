@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import click
@@ -74,7 +75,8 @@ def main() -> None:
     "scenarios",
     multiple=True,
     type=click.Choice([str(s) for s in Scenario]),
-    help="Only this scenario; may be repeated.",
+    metavar="NAME",
+    help=f"Only this scenario; may be repeated. One of: {', '.join(Scenario)}.",
 )
 @click.option(
     "--class",
@@ -135,26 +137,34 @@ def sweep_command(
     """Interrupt every byte and every operation of kvformat's own saves, and print the verdict.
 
     \b
-    faultinject sweep                             every operation, strategy, scenario and class
-    faultinject sweep --file X.kv                 a real file is saved again
+    faultinject sweep                            everything that there is
+    faultinject sweep --file X.kv                a real file is saved again
     faultinject sweep --strategy direct --class kill --exhaustive
-    faultinject sweep --on real --dir /mnt/xfs    real files, real SIGKILLs
-    faultinject sweep --json report.json          then: faultinject replay report.json V1
+    faultinject sweep --on real --dir /mnt/xfs   real files, real SIGKILLs
+    faultinject sweep --json report.json         for machines, and for replay
     """
     if path is not None and payload_bytes is not None:
         raise click.UsageError("--file and --payload-bytes exclude each other")
     if parent is not None and ground != "real":
         raise click.UsageError("--dir goes with --on real")
+    if json_path not in (None, "-"):
+        _check_writable(Path(json_path or ""))
+    root = _real_root(parent) if ground == "real" else None
     work = units(
         _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps),
-        [FaultClass(c) for c in classes] or CLASSES,
+        list(dict.fromkeys(map(FaultClass, classes))) or CLASSES,
         parts=jobs * 2 if exhaustive and jobs > 1 else 1,
         exhaustive=exhaustive,
         real=ground == "real",
-        real_parent=parent,
+        real_parent=root,
     )
     console = Console(stderr=json_path == "-")
-    runs = _run(work, jobs, console)
+    try:
+        runs = _run(work, jobs, console)
+    finally:
+        if root is not None:
+            # Workers remove their own directories; those that were ended at once could not.
+            shutil.rmtree(root, ignore_errors=True)
     print_report(console, runs)
     if json_path is not None:
         _write_json(json_path, document(runs))
@@ -175,16 +185,20 @@ def _targets(
     if piece_bytes is None:
         large = PIECE_BYTES_MAX if size_bytes >= 1 << 28 else 1 << 20
         piece_bytes = default.piece_bytes if path is None and size_bytes <= 4096 else large
-    chosen = [Operation(o) for o in operations]
+    chosen = list(dict.fromkeys(map(Operation, operations)))
+    if strategies and chosen and Operation.SAVE not in chosen:
+        raise click.UsageError("--strategy goes with --operation save: no other operation has one")
+    if temps and chosen and not {Operation.SAVE, Operation.REPLACE_TOOL_MAP} & set(chosen):
+        raise click.UsageError("--temp goes with the operations save and replace-tool-map: no other makes a temp file")
     if (path is not None or strategies or temps) and not operations:
         chosen = [Operation.SAVE]  # the only one with a strategy, and the one a file is for
-    wanted = [Scenario(s) for s in scenarios]
+    wanted = list(dict.fromkeys(map(Scenario, scenarios)))
     found = targets(
         source=Source(path, size_bytes, piece_bytes),
-        strategies=tuple(Strategy(s) for s in strategies) or tuple(Strategy),
+        strategies=tuple(dict.fromkeys(map(Strategy, strategies))) or tuple(Strategy),
         operations=tuple(chosen) or tuple(Operation),
         scenarios=tuple(wanted) or (_of_file() if path is not None else None),
-        temps=tuple(TempKind(t) for t in temps) or (TempKind.UNNAMED, TempKind.NAMED),
+        temps=tuple(dict.fromkeys(map(TempKind, temps))) or (TempKind.UNNAMED, TempKind.NAMED),
     )
     if not found:
         raise click.UsageError("no operation has such a scenario; the scenarios of each: " + _scenario_list())
@@ -238,6 +252,11 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), initializer=_start_worker)
     try:
         yield pool
+    except BaseException:
+        # Whoever interrupts does not want to wait for the units under way, nor for those queued with them.
+        for worker in active_children():
+            worker.kill()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -245,6 +264,19 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _check_writable(path: Path) -> None:
+    """A report that cannot be written is told before the sweep and not after it."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise click.UsageError(f"--json {path}: {path.parent} is no directory that can be written to")
+
+
+def _real_root(parent: str | None) -> str:
+    try:
+        return tempfile.mkdtemp(prefix="faultinject-", dir=parent)
+    except OSError as error:
+        raise click.UsageError(f"--on real: no directory can be made: {error}") from error
 
 
 def _write_json(path: str, content: dict[str, object]) -> None:
@@ -255,7 +287,7 @@ def _write_json(path: str, content: dict[str, object]) -> None:
     try:
         Path(path).write_text(text, "utf-8")
     except OSError as error:
-        raise click.FileError(path, error.strerror) from error
+        raise click.UsageError(f"--json {path}: {error.strerror}") from error
 
 
 @main.command("replay", epilog="Exit codes: 0 the violation shows again, 1 it does not, 2 wrong use.")
@@ -278,8 +310,7 @@ def replay_command(report: str, violation: str, directory: Path | None) -> None:
         loaded = json.loads(Path(report).read_text("utf-8"))
         if not isinstance(loaded, dict):
             raise ReplayError("it is no report of faultinject")
-        where = directory or Path(tempfile.mkdtemp(prefix="faultinject-replay-"))
-        replay = Replay(loaded, violation, where)
+        replay = Replay(loaded, violation, directory)
         shown = _show_replay(replay)
     except (ReplayError, HarnessError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise click.UsageError(f"{report}: {error}") from error
@@ -301,9 +332,9 @@ def _show_replay(replay: Replay) -> bool:
         for path in sorted(replay.place.iterdir()):
             click.echo(f"  {path.lstat().st_size:>10,} {path.name!r}")
         for finding in stage.findings:
-            kinds.add(str(finding.kind))
+            kinds.add(finding.kind)
             click.echo(f"  violation  {finding.kind} ({finding.kind.clause}): {finding.name!r}: {finding.detail}")
-    shown = replay.violation["kind"] in kinds
+    shown = replay.kind in kinds
     click.echo(f"\nthe violation {'shows again' if shown else 'does not show here'}; the directory is left:")
     click.echo(f"  {replay.place}")
     return shown

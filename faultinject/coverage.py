@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from faultinject.faults import Fault, FaultClass
 from faultinject.oracle import Finding
@@ -139,9 +139,12 @@ class Run:
 
     def note(self, violation: Violation) -> None:
         """Adds a violation, or counts it with the one of the same cause."""
-        for known in self.violations:
+        for place, known in enumerate(self.violations):
             if known.cause == violation.cause:
-                known.points += violation.points
+                points = known.points + violation.points
+                first = min(known, violation, key=lambda one: one.fault.byte or 0)
+                # The first byte is shown, whichever part of a sweep has ended first.
+                self.violations[place] = replace(first, points=points)
                 return
         self.violations.append(violation)
 

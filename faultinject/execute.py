@@ -16,7 +16,7 @@ from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
 from faultinject.plan import Recorded
 from faultinject.record import RecordingFileSystem
-from faultinject.signals import InjectedInterrupt, signals_raise
+from faultinject.signals import InjectedInterrupt, RealTermination, signals_raise
 from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
 from kvformat.filesystem import FileSystem
 from kvformat.interrupts import InterruptGate
@@ -133,6 +133,8 @@ class Executor:
         except HarnessError:
             raise
         except BaseException as error:
+            if isinstance(error, RealTermination):
+                raise
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, InjectedInterrupt):
                 raise  # the user's own Ctrl-C
             _forget_frames(error)

@@ -88,6 +88,41 @@ class RealFile:
         return self.size_bytes == other.size_bytes and self.read_all() == other.read_all()
 
 
+class _TrackedFileSystem(OsFileSystem):
+    """Knows which descriptors a run has opened, to close those that it leaves open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._open: set[int] = set()
+
+    def open(self, name: str, flags: int, mode: int = 0o600) -> int:
+        """See `FileSystem.open`."""
+        return self._tracked(super().open(name, flags, mode))
+
+    def open_unnamed(self, mode: int = 0o600) -> int:
+        """See `FileSystem.open_unnamed`."""
+        return self._tracked(super().open_unnamed(mode))
+
+    def dup(self, fd: int) -> int:
+        """See `FileSystem.dup`."""
+        return self._tracked(super().dup(fd))
+
+    def close(self, fd: int) -> None:
+        """See `FileSystem.close`."""
+        self._open.discard(fd)
+        super().close(fd)
+
+    def shut(self) -> None:
+        """Closes what is still open, and the directory."""
+        for fd in tuple(self._open):
+            self.close(fd)
+        super().shut()
+
+    def _tracked(self, fd: int) -> int:
+        self._open.add(fd)
+        return fd
+
+
 class RealGround:
     """Sweeps in a directory of a real file system; a kill is a SIGKILL of a real process.
 
@@ -99,7 +134,6 @@ class RealGround:
         self._prepared = prepared
         self._keep = keep
         self._root = tempfile.mkdtemp(prefix="faultinject-", dir=parent) if keep is None else str(keep)
-        self._locked: list[int] = []
         self._fs: OsFileSystem | None = None
 
     def fresh(self) -> OsFileSystem:
@@ -111,11 +145,10 @@ class RealGround:
         directory.mkdir()
         for name, content in self._prepared.base.contents().items():
             (directory / name).write_bytes(content)
-        self._fs = OsFileSystem(directory)
+        self._fs = _TrackedFileSystem(directory)
         for name in self._prepared.expectation.live:
             # Another open file description: to whoever tries the lock, it is another process.
             fd = self._fs.open(name, os.O_RDWR)
-            self._locked.append(fd)
             if not self._fs.try_lock(fd):
                 raise HarnessError(f"the lock of the living writer's {name!r} could not be taken")
         return self._fs
@@ -146,10 +179,7 @@ class RealGround:
     def _release(self) -> None:
         fs, self._fs = self._fs, None
         if fs is not None:
-            for fd in self._locked:
-                fs.close(fd)
             fs.shut()
-        self._locked = []
 
 
 _CHILD_FAILED = 70  # EX_SOFTWARE of sysexits.h

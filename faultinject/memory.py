@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from bisect import bisect_right
 
-from faultinject.memory_file import MemoryFile, extent_offset
+from faultinject.memory_file import MemoryFile
 from kvformat.filesystem import Buffer, FileStatus
 
 NAME_BYTES_MAX = 255
@@ -222,23 +221,14 @@ class MemoryFileSystem:
     def copy_range(
         self, source_fd: int, target_fd: int, size_bytes: int, source_offset: int, target_offset: int
     ) -> int:
-        """See `FileSystem.copy_range`. Copies within one extent of the source at most, which is a short count."""
+        """See `FileSystem.copy_range`. What is copied shares the source's buffers."""
         source = self._opened(source_fd).inode
         if not self._opened(target_fd).writable:
             raise _error(errno.EBADF)
-        if source_offset >= source.size_bytes:
-            return 0
-        if not source.sequential:
-            data: Buffer = memoryview(source.read_all())
-            start = source_offset
-        else:
-            place = bisect_right(source.extents, source_offset, key=extent_offset) - 1
-            offset, data = source.extents[place] if place >= 0 else (0, b"")
-            start = source_offset - offset
-            if start >= len(data):
-                raise _error(errno.EOPNOTSUPP)  # a hole: the caller reads the zeros
-        whole = not start and size_bytes >= len(data)
-        return self.pwrite(target_fd, data if whole else memoryview(data)[start : start + size_bytes], target_offset)
+        copied = 0
+        for part in source.parts(size_bytes, source_offset):
+            copied += self.pwrite(target_fd, part, target_offset + copied)
+        return copied
 
     def chmod(self, fd: int, mode: int) -> None:
         """See `FileSystem.chmod`."""

@@ -94,22 +94,31 @@ class MemoryFile:
 
     def read(self, size_bytes: int, offset: int) -> bytes:
         """A part of the content; a large file is not joined for it."""
-        if self.content is not None or self.size_bytes <= _MATERIALISE_BYTES or not self.sequential:
+        if self.content is not None or self.size_bytes <= _MATERIALISE_BYTES:
             return self.read_all()[offset : offset + size_bytes]
+        parts = self.parts(size_bytes, offset)
+        return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+
+    def parts(self, size_bytes: int, offset: int) -> list[Buffer]:
+        """The same as buffers, holes as zeros. One that was written and lies inside whole is shared, not copied."""
         end = min(offset + size_bytes, self.size_bytes)
+        if not self.sequential:
+            return [memoryview(self.read_all())[offset:end]] if offset < end else []
         place = max(0, bisect_right(self.extents, offset, key=extent_offset) - 1)
         parts: list[Buffer] = []
-        while place < len(self.extents) and self.extents[place][0] < end:
-            start, data = self.extents[place]
+        while offset < end:
+            start, data = self.extents[place] if place < len(self.extents) else (self.size_bytes, b"")
             place += 1
-            if start == offset and start + len(data) == end and isinstance(data, bytes):
-                return data  # exactly one that was written: shared, so that GiB copied piece by piece cost nothing
+            if start + len(data) <= offset and start < offset:
+                continue  # ends before: what follows it is a hole, or the next one
             if start > offset:
-                parts.append(bytes(start - offset))
-                offset = start
-            parts.append(memoryview(data)[offset - start : end - start])
-            offset += len(parts[-1])
-        return b"".join([*parts, bytes(max(0, end - offset))])
+                parts.append(bytes(min(start, end) - offset))
+                offset = min(start, end)
+            if offset < end:
+                whole = start == offset and start + len(data) <= end
+                parts.append(data if whole else memoryview(data)[offset - start : end - start])
+                offset += len(parts[-1])
+        return parts
 
     def same_content(self, other: File) -> bool:
         """Whether both hold the same bytes; large files that share their buffers are not read for it."""

@@ -136,8 +136,9 @@ def _errors(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterato
         for form in forms:
             yield from _cut(form, transfers, repeats, exhaustive)
     size_bytes = prepared.payload_bytes
-    if size_bytes and prepared.payload_is_counted:
-        yield from _payload(Fault(FaultClass.ERROR, Form.PAYLOAD_ENDS), range(size_bytes), exhaustive)
+    if size_bytes is not None and prepared.payload_is_counted:
+        if size_bytes:
+            yield from _payload(Fault(FaultClass.ERROR, Form.PAYLOAD_ENDS), range(size_bytes), exhaustive)
         yield _single(Fault(FaultClass.ERROR, Form.PAYLOAD_GOES_ON, byte=size_bytes))
 
 
@@ -311,9 +312,10 @@ def pairs(recorded: Recorded, trace_of: Callable[[Fault], Trace], *, exhaustive:
             tails = [[op for op in trace_of(first) if op.index > first.index] for first in firsts]
             if len({tuple(op.op for op in tail) for tail in tails}) == 1:
                 yield from _second_faults(firsts, tails, len(operations))
-            else:  # they are not cleaned up alike: each for itself, and only these
-                for first, tail in zip(firsts, tails, strict=True):
-                    yield from _second_faults([first], [tail], 1)
+            else:  # they are not cleaned up alike: the class is not used (KVS-CLASS-3)
+                for operation in operations:
+                    first = make(operation)
+                    yield from _second_faults([first], [[op for op in trace_of(first) if op.index > first.index]], 1)
 
 
 def _second_faults(firsts: list[Fault], tails: list[list[Operation]], points: int) -> Iterator[Group]:

@@ -16,6 +16,10 @@ class InjectedTermination(SystemExit):
     """What a program that handles SIGTERM raises, here for a SIGTERM that a fault sent."""
 
 
+class RealTermination(SystemExit):
+    """A SIGTERM that no fault sent: somebody wants this process to end."""
+
+
 _expected: set[int] = set()
 
 
@@ -36,7 +40,7 @@ def signals_raise() -> Iterator[None]:
         _expected.discard(number)
         if number == signal.SIGINT:
             raise InjectedInterrupt if injected else KeyboardInterrupt
-        raise InjectedTermination(143) if injected else SystemExit(143)
+        raise InjectedTermination(143) if injected else RealTermination(143)
 
     try:
         for number in previous:

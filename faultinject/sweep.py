@@ -78,7 +78,8 @@ def sweep(work: list[Unit], pool: Pool | None = None, on_done: Callable[[Unit, R
             for future in as_completed(futures):
                 take(futures[future], future.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in futures:
+                future.cancel()  # the pool itself is its owner's to shut
             raise
     for run in runs.values():
         run.violations.sort(key=lambda violation: violation.fault.id)
@@ -88,12 +89,19 @@ def sweep(work: list[Unit], pool: Pool | None = None, on_done: Callable[[Unit, R
 def run_unit(unit: Unit) -> Run:
     """One unit, in this process. A harness error is a verdict of the unit, never an exception."""
     prepared = unit.target.prepare()
-    ground: Ground = RealGround(prepared, unit.real_parent) if unit.real else MemoryGround(prepared)
     run = Run(unit.target, regions=dict(prepared.regions()))
     try:
-        _Sweep(unit, prepared, ground, run).all()
-    finally:
-        ground.shut()
+        ground: Ground = RealGround(prepared, unit.real_parent) if unit.real else MemoryGround(prepared)
+        try:
+            _Sweep(unit, prepared, ground, run).all()
+        finally:
+            ground.shut()
+    except OSError as error:
+        # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
+        count = run.classes.setdefault(unit.fault_class, ClassCount())
+        count.points += 1
+        count.harness_errors += 1
+        run.problems.append(f"harness error: the directory to sweep in: {error}")
     return run
 
 
@@ -113,15 +121,22 @@ class _Sweep:
         try:
             self.recorded = self.executor.record()
         except UnsoundRunError as error:
-            self._unsound(error)
+            if self.unit.part == 0:
+                self._unsound(error)
             return
         except HarnessError as error:
-            self._broken(str(error))
+            if self.unit.part == 0:
+                self._broken(str(error))
             return
         with self.executor.signals(self.unit.fault_class):
-            for index, group in enumerate(self._groups(self.recorded)):
-                if index // BLOCK_GROUPS % self.unit.parts == self.unit.part:
-                    self._group(group)
+            try:
+                for index, group in enumerate(self._groups(self.recorded)):
+                    if index // BLOCK_GROUPS % self.unit.parts == self.unit.part:
+                        self._group(group)
+            except HarnessError as error:
+                # A run that was traced went another way than the recorded one: no plan can be made of that.
+                self._broken(str(error))
+                return
             if self.unit.part == 0:
                 self._check_completeness(self.recorded)
                 self._confirm_kills(self.recorded)
@@ -185,7 +200,7 @@ class _Sweep:
         if self.unit.fault_class is FaultClass.KILL:
             return True  # a kill is not noticed: the way up to it is the recorded one for every byte
         ways = {
-            self.executor.trace(fault).shape()
+            self.executor.trace(fault).shape(max(0, fault.index))
             for fault in group.faults
             if fault.byte or fault.form is not Form.SHORT  # accepting nothing at all is a case of its own
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from faultinject.execute import Executor, Stage
 from faultinject.faults import Fault, parse_fault
 from faultinject.ground import RealGround
+from faultinject.oracle import Kind
 from faultinject.report.document import target_of
 
 
@@ -17,33 +19,40 @@ class ReplayError(Exception):
 
 
 class Replay:
-    """One violation, prepared to run in `directory`, which must be empty or not exist yet."""
+    """One violation, prepared to run in `directory`: empty, or not there yet; None for a new one.
 
-    def __init__(self, report: dict[str, Any], violation_id: str, directory: Path) -> None:
-        violation = next((v for v in report.get("violations", ()) if v.get("id") == violation_id), None)
+    Nothing is made before the report was understood. Raises ReplayError where it is not, KvcError or OSError where
+    the file that was saved cannot be read any more.
+    """
+
+    def __init__(self, report: dict[str, Any], violation_id: str, directory: Path | None) -> None:
+        violations = report.get("violations")
+        if not isinstance(violations, list) or not all(isinstance(violation, dict) for violation in violations):
+            raise ReplayError("it is no report of faultinject: it has no list of violations")
+        violation = next((one for one in violations if one.get("id") == violation_id), None)
         if violation is None:
-            known = ", ".join(str(v.get("id")) for v in report.get("violations", ())[:10])
+            known = ", ".join(str(one.get("id")) for one in violations[:10])
             raise ReplayError(f"the report has no violation {violation_id!r}; it has: {known or 'none'}")
         try:
+            self.kind = Kind(violation["kind"])
             self.target = target_of(report["runs"][violation["run"]])
             self.fault: Fault = parse_fault(violation["point"])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            self._prepared = self.target.prepare()
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
             raise ReplayError(f"violation {violation_id} does not say how to run it again: {error}") from error
-        if directory.exists() and any(directory.iterdir()):
+        if directory is not None and directory.exists() and any(directory.iterdir()):
             raise ReplayError(f"{directory} is not empty; give another directory")
-        directory.mkdir(parents=True, exist_ok=True)
-        self.violation = violation
-        self.directory = directory
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="faultinject-replay-"))
+        self.directory.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> Iterator[Stage]:
         """The stages one after the other, up to the one at which the violation shows, or to the last."""
-        prepared = self.target.prepare()
-        ground = RealGround(prepared, keep=self.directory)
+        ground = RealGround(self._prepared, keep=self.directory)
         try:
-            executor = Executor(prepared, ground)
+            executor = Executor(self._prepared, ground)
             for stage in executor.stages(self.fault):
                 yield stage
-                if any(str(finding.kind) == self.violation["kind"] for finding in stage.findings):
+                if any(finding.kind is self.kind for finding in stage.findings):
                     return
         finally:
             ground.shut()

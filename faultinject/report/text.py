@@ -56,7 +56,7 @@ def _table(groups: dict[tuple[str, str], list[Run]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("operation", no_wrap=True)
     table.add_column("class", no_wrap=True)
-    for column in ("points", "executed", "by class", "held", "violated", "missed"):
+    for column in ("points", "run", "by class", "held", "viol.", "miss"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("level", no_wrap=True)
     for (subject, strategy), runs in groups.items():
@@ -83,10 +83,10 @@ def _table(groups: dict[tuple[str, str], list[Run]]) -> Table:
 
 
 def _number(count: int) -> str:
-    """Exact up to seven digits; above, what fits a column. The JSON document has every digit."""
-    if count < 10_000_000:
+    """Exact up to six digits; above, what fits a column. The JSON document has every digit."""
+    if count < 1_000_000:
         return f"{count:,}"
-    return f"{count / 1e6:,.1f}M" if count < 1e9 else f"{count / 1e9:,.2f}G"
+    return f"{count / 1e6:,.2f}M" if count < 1e9 else f"{count / 1e9:,.2f}G"
 
 
 def _label(subject: str, strategy: str) -> list[str]:
@@ -113,7 +113,10 @@ def _print_regions(console: Console, runs: list[Run]) -> None:
         for name, (start, end) in run.regions.items():
             covered, total = sizes.get(name, (0, 0))
             sizes[name] = (covered + run.covered_bytes(name), total + end - start)
-    listed = ", ".join(f"{name} {covered / total:.0%}" if total else name for name, (covered, total) in sizes.items())
+    # Rounded down: 100% is said of all bytes and of nothing less.
+    listed = ", ".join(
+        f"{name} {covered * 100 // total}%" if total else name for name, (covered, total) in sizes.items()
+    )
     covered = sum(covered for covered, _ in sizes.values())
     total = sum(total for _, total in sizes.values())
     console.print(f"Cut at {covered:,} of {total:,} bytes of the files saved: {listed}", highlight=False)

@@ -137,10 +137,6 @@ def test_wrong_use_is_exit_code_2(args: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("option", "value"), [("--class", "kill"), ("--strategy", "direct"), ("--temp", "named"), ("--operation", "save")]
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="DEFECT a choice that is given twice is swept and counted twice (class, strategy, temp, operation)",
-)
 def test_a_choice_given_twice_counts_once(option: str, value: str) -> None:
     args = (*ONE, "--class", "kill") if option != "--class" else ONE
     once, twice = ((run(*args, *extra).stdout) for extra in ((option, value), (option, value, option, value)))
@@ -151,22 +147,17 @@ def points(text: str) -> list[str]:
     return re.findall(r"of ([\d,]+) fault points", text)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DEFECT a report that cannot be written ends the sweep with 1, which stands for `violated`"
-)
 def test_a_report_that_cannot_be_written_is_no_violation() -> None:
     result = CliRunner().invoke(main, ["sweep", *ONE, "--class", "kill", "--json", "/nonexistent/r.json"])
     assert result.exit_code in (2, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT --dir that cannot be written to ends in a traceback, exit code 1")
 def test_a_directory_that_cannot_be_used_gets_a_clear_answer() -> None:
     done = process("sweep", *ONE, "--class", "kill", "--on", "real", "--dir", "/proc")
     assert "Traceback" not in done.stderr
     assert done.returncode in (2, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT --strategy is ignored for operations that have none, without a word")
 def test_a_strategy_goes_with_a_save() -> None:
     run("--operation", "touch", "--strategy", "direct", exit_code=2)
 
@@ -200,10 +191,7 @@ def test_the_examples_of_the_help_are_right(tmp_path: Path, monkeypatch: pytest.
     assert len(units) == len(shown)
 
 
-WIDE = pytest.mark.xfail(strict=True, reason="DEFECT examples of `sweep --help` are up to 106 columns wide")
-
-
-@pytest.mark.parametrize("args", [(), pytest.param(("sweep",), marks=WIDE), ("replay",)])
+@pytest.mark.parametrize("args", [(), ("sweep",), ("replay",)])
 def test_help_fits_and_names_the_exit_codes(args: tuple[str, ...]) -> None:
     text = CliRunner().invoke(main, [*args, "-h"]).stdout
     assert max(map(len, text.splitlines())) <= 80
@@ -272,11 +260,6 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(args: tuple[str, ...], tmp_pa
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("faultinject-")] == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=subprocess.TimeoutExpired,
-    reason="DEFECT after Ctrl-C the command waits until the workers have ended their units, and those queued with them",
-)
 def test_ctrl_c_is_quick(tmp_path: Path) -> None:
     only = ("--class", "kill", "--strategy", "direct", "--scenario", "empty", "--temp", "named")
     interrupted(("--payload-bytes", "1000000", "--exhaustive", "--jobs", "2", *only), tmp_path, 2)

@@ -146,9 +146,6 @@ def test_a_change_that_keeps_the_size_is_seen(
     assert kind in {finding.kind for finding in found}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DEFECT descriptors that a run leaks (open raising after it took effect) pile up with --on real"
-)
 def test_what_a_run_leaks_is_closed_before_the_next(tmp_path: Path) -> None:
     prepared = Tiny(saver())
     ground = RealGround(prepared, str(tmp_path))
@@ -182,11 +179,6 @@ def steps(trace: Trace) -> list[tuple[Op, int]]:
         if strategy is not Strategy.STAGED
         else pytest.param(
             "staged",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="DEFECT copy_range in memory copies one extent, the real one all: ids of faults behind a copy "
-                "of a payload in several pieces name other operations there, and replay of them fails",
-            ),
         )
         for strategy in Strategy
     ],

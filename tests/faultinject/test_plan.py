@@ -84,9 +84,6 @@ def test_a_producer_of_another_size_is_an_error_where_the_size_was_predicted(str
     assert payload == Counter(wanted if strategy == "direct" else [])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DEFECT a predicted payload of 0 bytes whose producer gives one is not planned (KVS-FAULT-1)"
-)
 def test_an_empty_payload_can_be_longer_than_predicted() -> None:
     _, faults = planned(target("direct", scenario="stripped"), FaultClass.ERROR)
     assert [f.byte for f in faults if f.form is Form.PAYLOAD_GOES_ON] == [0]
@@ -118,26 +115,8 @@ def test_as_many_points_exist_by_class_as_by_execution(strategy: str, fault_clas
     assert by_execution.executed == by_execution.by_execution == by_execution.points
 
 
-@pytest.mark.parametrize(
-    ("strategy", "fault_class"),
-    [
-        pytest.param(
-            strategy,
-            fault_class,
-            marks=[
-                pytest.mark.xfail(
-                    strict=True,
-                    reason="DEFECT pairs() of a run of transfers that are not cleaned up alike: the points between the "
-                    "representatives are neither executed nor counted as not measured (KVS-CLASS-3)",
-                )
-            ]
-            if (strategy, fault_class) == ("staged", FaultClass.ERROR)
-            else [],
-        )
-        for strategy in STRATEGIES
-        for fault_class in CLASSES
-    ],
-)
+@pytest.mark.parametrize("fault_class", CLASSES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_repeated_transfers_have_as_many_points_by_class(strategy: str, fault_class: FaultClass) -> None:
     what = target(strategy, 20 * 6, 6)
     by_class, by_execution = (

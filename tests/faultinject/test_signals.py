@@ -13,7 +13,13 @@ from faultinject.execute import Executor
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import MemoryGround
 from faultinject.ops import Op
-from faultinject.signals import InjectedInterrupt, InjectedTermination, send_signal, signals_raise
+from faultinject.signals import (
+    InjectedInterrupt,
+    InjectedTermination,
+    RealTermination,
+    send_signal,
+    signals_raise,
+)
 from kvformat.filesystem import FileSystem
 from tests.faultinject.programs import Tiny, saver
 
@@ -29,7 +35,7 @@ def test_an_injected_signal_and_a_real_one_raise_different_exceptions() -> None:
             send_signal("SIGTERM")
         with pytest.raises(SystemExit) as ended:
             signal.raise_signal(signal.SIGTERM)
-        assert type(ended.value) is SystemExit
+        assert type(ended.value) is RealTermination
 
 
 def test_handlers_are_put_back() -> None:
@@ -62,9 +68,6 @@ def test_a_real_interrupt_ends_the_sweep(fault: Fault) -> None:
     assert type(caught.value) is KeyboardInterrupt
 
 
-@pytest.mark.xfail(
-    strict=True, reason="DEFECT Executor._act takes a real SIGTERM (SystemExit) for the program's own failure"
-)
 def test_a_real_termination_ends_the_sweep() -> None:
     prepared = Tiny(raising(lambda: signal.raise_signal(signal.SIGTERM)))
     executor = Executor(prepared, MemoryGround(prepared))

@@ -58,12 +58,7 @@ def second_run(change: Callable[[int, FileSystem], None], first: int = 1) -> Cal
     return make
 
 
-ESCAPES = pytest.mark.xfail(
-    strict=True, reason="DEFECT HarnessError escapes from run_unit where a trace is taken (pairs, side condition)"
-)
-
-
-@pytest.mark.parametrize("fault_class", [pytest.param(ERROR, marks=ESCAPES), INTERRUPT])
+@pytest.mark.parametrize("fault_class", [ERROR, INTERRUPT])
 def test_faults_that_do_not_fire_are_not_measured_and_never_held(fault_class: FaultClass) -> None:
     """Every run but the first ends after its first operation."""
     run = swept(second_run(lambda runs, fs: fs.close(fs.open("target.entry", os.O_RDONLY))), fault_class)
@@ -104,7 +99,7 @@ def every_third_differs(runs: int, fs: FileSystem) -> None:
 @pytest.mark.parametrize(
     "fault_class",
     [
-        pytest.param(ERROR, marks=ESCAPES),
+        ERROR,
         INTERRUPT,
         KILL,
     ],
@@ -199,11 +194,6 @@ def test_verdicts_by_class_and_by_execution_are_the_same_on_small_files(
         "backpatch",
         pytest.param(
             "staged",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="DEFECT the side condition looks at the whole run, and the first of a run of transfers has none "
-                "alike before it: shape(max(0, fault.index)) is what to compare. A staged save of 2 GiB gets no level",
-            ),
         ),
     ],
 )
@@ -235,7 +225,6 @@ def test_a_pool_counts_what_one_process_counts() -> None:
     assert sorted(done) == sorted(unit.fault_class for unit in work)
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT what is wrong without a fault counts once for every part")
 def test_what_is_wrong_without_a_fault_counts_once() -> None:
     run = swept(lambda: Tiny(lambda fs: None), KILL, parts=3)
     assert counts(run.classes[KILL]) == (1, 0, 1, 0, 0)
@@ -289,7 +278,6 @@ def test_targets_keep_their_order_and_are_joined() -> None:
     assert [run.target for run in runs] == [other, one]
 
 
-@pytest.mark.xfail(strict=True, reason="DEFECT an OSError of the real directory escapes from run_unit")
 def test_a_directory_that_cannot_be_made_is_a_harness_error() -> None:
     (unit,) = units([TinyTarget(lambda: Tiny(saver()))], [ERROR], real=True, real_parent="/proc")
     try:
@@ -335,10 +323,6 @@ def merged(*bytes_of_parts: int) -> Run:
         (3, 900),
         pytest.param(
             (900, 3),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="DEFECT the violation shown is that of the part that ends first, not the first point",
-            ),
         ),
     ],
 )
