@@ -190,8 +190,8 @@ def _targets(
         raise click.UsageError("--strategy goes with --operation save: no other operation has one")
     if temps and chosen and not {Operation.SAVE, Operation.REPLACE_TOOL_MAP} & set(chosen):
         raise click.UsageError("--temp goes with the operations save and replace-tool-map: no other makes a temp file")
-    if (path is not None or strategies or temps) and not operations:
-        chosen = [Operation.SAVE]  # the only one with a strategy, and the one a file is for
+    if (path is not None or payload_bytes is not None or strategies or temps) and not operations:
+        chosen = [Operation.SAVE]  # the only one with a strategy, and the one that a file or a size is for
     wanted = list(dict.fromkeys(map(Scenario, scenarios)))
     found = targets(
         source=Source(path, size_bytes, piece_bytes),
