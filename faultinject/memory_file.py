@@ -188,9 +188,10 @@ def _same_pieces(one: list[Buffer], other: list[Buffer]) -> bool:
         if a is b:
             a = b = b""
             continue
-        size_bytes = min(len(a), len(b))
+        size_bytes = min(len(a), len(b), _MATERIALISE_BYTES)
         a, b = memoryview(a), memoryview(b)
-        if a[:size_bytes] != b[:size_bytes]:
+        # Views compare item by item; bytes compare at once, which is worth the copy.
+        if bytes(a[:size_bytes]) != bytes(b[:size_bytes]):
             return False
         a, b = a[size_bytes:], b[size_bytes:]
 
