@@ -46,6 +46,7 @@ class Executor:
         self.prepared = prepared
         self.ground = ground
         self.before: Files = ground.files(ground.fresh())
+        self._judged: dict[Hashable, tuple[Finding, ...]] = {}
         self._healed: dict[Hashable, tuple[Finding, ...]] = {}
         self._crashed: dict[Hashable, tuple[Finding, ...]] = {}
         self._states: list[tuple[Operation, MemoryFileSystem]] | None = None
@@ -147,17 +148,22 @@ class Executor:
 
     def _judge(self, fs: FileSystem, outcome: Outcome) -> tuple[Finding, ...]:
         after = self.ground.files(fs)
-        if outcome.reported is Reported.FAILURE and after == self.before:
-            findings: list[Finding] = []  # nothing has changed at all: the usual end of a failed save
-        else:
-            findings = judge(self.prepared, self.before, after, outcome, recovered=False)
-            left = [name for name in outcome.excused if name in after and name not in self.before]
-            if left:
-                # It could not be removed and the failure says so: then recovery must be able to.
-                findings += self._recover(fs)
-                after = self.ground.files(fs)
-                findings += judge(self.prepared, self.before, after, outcome, recovered=True)
-        return (*findings, *self._heal(fs, after))
+        # The verdict depends on the state, on what was reported and on what may be left, and on nothing else.
+        state = None if outcome.excused else self._state_key(fs, after)
+        key = None if state is None else (outcome.reported, state)
+        if key is not None and key in self._judged:
+            return self._judged[key]
+        findings = judge(self.prepared, self.before, after, outcome, recovered=False)
+        left = [name for name in outcome.excused if name in after and name not in self.before]
+        if left:
+            # It could not be removed and the failure says so: then recovery must be able to.
+            findings += self._recover(fs)
+            after = self.ground.files(fs)
+            findings += judge(self.prepared, self.before, after, outcome, recovered=True)
+        found = (*findings, *self._heal(fs, after))
+        if key is not None:
+            self._judged[key] = found
+        return found
 
     def _recover(self, fs: FileSystem) -> list[Finding]:
         """Runs the program's recovery. One that fails has not reclaimed what it should (KVS-INV-3)."""
@@ -200,6 +206,8 @@ class Executor:
         """What the next run can depend on, where that is cheap to tell: None means that it is not."""
         if not isinstance(fs, MemoryFileSystem) or fs.open_descriptors():
             return None
+        if after == self.before:
+            return "nothing has changed"
         new = self.prepared.expectation.new
         labels = []
         for name, file in after.items():
