@@ -34,6 +34,8 @@ class InjectingFileSystem(Interposed):
     where the operation at the point is another one than the fault was made for.
     """
 
+    __slots__ = ("_dead", "_due", "_fault", "_kill", "_pending", "_sticky", "count", "fired")
+
     def __init__(self, inner: FileSystem, fault: Fault | None, *, kill: Callable[[], None] | None = None) -> None:
         self._inner = inner
         self._kill = kill
@@ -61,6 +63,7 @@ class InjectingFileSystem(Interposed):
         if self._pending is not None and op.transfers:
             error = self._pending.error
             self._pending = None
+            self._watch_on()
             raise _os_error(error)
         fault = self._fault
         if fault is None or fault.index != index:
@@ -71,7 +74,15 @@ class InjectingFileSystem(Interposed):
         self.fired += 1
         if fault.sticky:
             self._sticky = fault
+        if fault.form is Form.CUT and not fault.sticky and fault.byte:
+            self._pending = fault
+        self._watch_on()
         return self._act(fault, op, method, arguments)
+
+    def _watch_on(self) -> None:
+        """From where on operations are looked at again: not at all once everything has fired."""
+        if self._sticky is None and self._pending is None:
+            self._due = _NEVER if self._fault is None else self._fault.index
 
     def _fail(self, number: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> NoReturn:
         """The operation fails, and what its failure means comes true."""
@@ -87,8 +98,6 @@ class InjectingFileSystem(Interposed):
         if form is Form.ERRNO or (form is Form.CUT and not fault.byte):
             return self._fail(fault.error, op, method, arguments)
         if form in (Form.SHORT, Form.CUT):
-            if form is Form.CUT and not fault.sticky:
-                self._pending = fault
             return method(*_shortened(op, arguments, fault.byte or 0)) if fault.byte else 0
         if form is Form.SIGNAL:
             send_signal(fault.what)
@@ -104,6 +113,7 @@ class InjectingFileSystem(Interposed):
             if fault.byte:
                 method(*_shortened(op, arguments, fault.byte))
             self._dead = True
+            self._due = 0
             if self._kill is not None:
                 self._kill()
             raise Killed

@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 class Interposed:
     """A file system that hands every call on to `inner` through one hook. Subclasses say what the hook does."""
 
+    __slots__ = ("_inner",)
+
     def __init__(self, inner: FileSystem) -> None:
         self._inner = inner
 

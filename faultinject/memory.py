@@ -58,7 +58,8 @@ class MemoryFileSystem:
         other = MemoryFileSystem.__new__(MemoryFileSystem)
         other._names = self._names.copy()
         other._fds = {}
-        other._locks = {number: holder for number, holder in self._locks.items() if holder is _OTHER_PROCESS}
+        locks = self._locks
+        other._locks = {n: holder for n, holder in locks.items() if holder is _OTHER_PROCESS} if locks else {}
         # Neither side may write in place any more to what both see now.
         self._owner = object()
         other._owner = object()
