@@ -30,6 +30,10 @@ class Result:
     reason: str | None = None
 
 
+_SUCCEEDED = Outcome(Reported.SUCCESS)
+_FAILED = Outcome(Reported.FAILURE)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a run that is shown to people: what happened, and what the oracle says then."""
@@ -112,7 +116,7 @@ class Executor:
             fs = self.ground.fresh()
             injector = InjectingFileSystem(fs, None if fault.form is Form.NONE else fault)
             with self.signals(fault.fault_class):
-                outcome, fired = self._act(injector, injector, fault)
+                outcome, fired = self._act(injector, injector, fault, keep=True)
         if not fired and fault.form is not Form.NONE:
             raise HarnessError(f"{fault.id}: the operation or byte of the fault was not reached")
         return fs, outcome
@@ -125,8 +129,10 @@ class Executor:
         self._act(recorder, injector, fault)
         return recorder.trace
 
-    def _act(self, fs: Interposed, injector: InjectingFileSystem, fault: Fault) -> tuple[Outcome, bool]:
-        """The outcome, and whether every part of the fault was injected."""
+    def _act(
+        self, fs: Interposed, injector: InjectingFileSystem, fault: Fault, *, keep: bool = False
+    ) -> tuple[Outcome, bool]:
+        """The outcome, and whether every part of the fault was injected. `keep`: with the error, for people."""
         prepared = self.prepared
         payload = PayloadFault(fault) if fault.form.on_payload else None
         try:
@@ -138,10 +144,14 @@ class Executor:
                 raise
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, InjectedInterrupt):
                 raise  # the user's own Ctrl-C
-            _forget_frames(error)
-            outcome = Outcome(Reported.FAILURE, error, prepared.names_left(error))
+            left = prepared.names_left(error)
+            if keep or left:
+                _forget_frames(error)
+                outcome = Outcome(Reported.FAILURE, error, left)
+            else:
+                outcome = _FAILED
         else:
-            outcome = Outcome(Reported.SUCCESS)
+            outcome = _SUCCEEDED
         if payload is not None:
             return outcome, payload.fired
         return outcome, injector.fired == (1 if fault.second is None else 2)

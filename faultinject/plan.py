@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from faultinject.faults import (
     ERRNOS,
@@ -37,8 +37,7 @@ INTERIOR = "KVS-CLASS-1"
 REPEATED = "KVS-CLASS-2"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Faults to execute, and the fault points that they cover. `lemma` is None for plain execution.
 
     ranges: the byte offsets of the new file at which its points cut, as (start, end). every: all its points one by
