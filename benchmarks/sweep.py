@@ -11,7 +11,7 @@ from faultinject.faults import FaultClass
 from faultinject.kvc import KvcTarget, Operation
 from faultinject.kvc_content import Source
 from faultinject.sweep import sweep, units
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 
 def main() -> None:

@@ -8,11 +8,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from enum import StrEnum
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -29,12 +31,14 @@ from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
 from faultinject.sweep import CLASSES, Unit, sweep, units
 from kvformat.errors import KvcError
+from kvformat.options import Strategy
 from kvformat.payload import PIECE_BYTES_MAX
-from kvformat.temp import TempKind
-from kvformat.writer import Strategy
+from kvformat.temp_names import TempKind
 
 EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
 """Exit codes; 2 is a wrong use of the command, as click has it."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _EPILOG = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
 
@@ -43,6 +47,14 @@ _EPILOG = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness er
 @click.version_option(package_name="kvformat", prog_name="faultinject")
 def main() -> None:
     """Break a save in every way that the fault model names, and learn which crash-safety level it reaches."""
+
+
+def _only(
+    flag: str, parameter: str, choices: Iterable[StrEnum], text: str, metavar: str | None = None
+) -> Callable[[_Command], _Command]:
+    """An option that narrows the sweep to some of the choices."""
+    values = click.Choice([str(choice) for choice in choices])
+    return click.option(flag, parameter, multiple=True, type=values, help=text, metavar=metavar)
 
 
 @main.command("sweep", epilog=_EPILOG)
@@ -56,42 +68,13 @@ def main() -> None:
     "--payload-bytes", type=click.IntRange(1), help="Size of the built-in payload (default 256); GiB cost nothing."
 )
 @click.option("--piece-bytes", type=click.IntRange(1), help="Offer the payload in pieces of this size.")
-@click.option(
-    "--operation",
-    "operations",
-    multiple=True,
-    type=click.Choice([str(o) for o in Operation]),
-    help="Only this operation; may be repeated.",
+@_only("--operation", "operations", Operation, "Only this operation; may be repeated.")
+@_only("--strategy", "strategies", Strategy, "Only saves of this strategy; may be repeated.")
+@_only(
+    "--scenario", "scenarios", Scenario, f"Only this scenario; may be repeated. One of: {', '.join(Scenario)}.", "NAME"
 )
-@click.option(
-    "--strategy",
-    "strategies",
-    multiple=True,
-    type=click.Choice([str(s) for s in Strategy]),
-    help="Only saves of this strategy; may be repeated.",
-)
-@click.option(
-    "--scenario",
-    "scenarios",
-    multiple=True,
-    type=click.Choice([str(s) for s in Scenario]),
-    metavar="NAME",
-    help=f"Only this scenario; may be repeated. One of: {', '.join(Scenario)}.",
-)
-@click.option(
-    "--class",
-    "classes",
-    multiple=True,
-    type=click.Choice([str(c) for c in CLASSES]),
-    help="Only this fault class; may be repeated. The level needs all.",
-)
-@click.option(
-    "--temp",
-    "temps",
-    multiple=True,
-    type=click.Choice(["named", "unnamed"]),
-    help="Only temp files with a name, or without one (O_TMPFILE).",
-)
+@_only("--class", "classes", CLASSES, "Only this fault class; may be repeated. The level needs all.")
+@_only("--temp", "temps", (TempKind.NAMED, TempKind.UNNAMED), "Only temp files with a name, or without (O_TMPFILE).")
 @click.option(
     "--on",
     "ground",

@@ -32,6 +32,7 @@ class Result:
 
 _SUCCEEDED = Outcome(Reported.SUCCESS)
 _FAILED = Outcome(Reported.FAILURE)
+_KILLED = Outcome(Reported.NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,6 @@ class Executor:
         self.before: Files = ground.files(ground.fresh())
         self._judged: dict[Hashable, tuple[Finding, ...]] = {}
         self._healed: dict[Hashable, tuple[Finding, ...]] = {}
-        self._crashed: dict[Hashable, tuple[Finding, ...]] = {}
         self._states: list[tuple[Operation, MemoryFileSystem]] | None = None
 
     def signals(self, fault_class: FaultClass) -> AbstractContextManager[object]:
@@ -73,7 +73,7 @@ class Executor:
             self.prepared.act(recorder)
         except Exception as error:
             raise HarnessError(f"the run without a fault failed: {error!r}") from error
-        findings = judge(self.prepared, self.before, self.ground.files(fs), Outcome(Reported.SUCCESS), recovered=False)
+        findings = judge(self.prepared, self.before, self.ground.files(fs), _SUCCEEDED, recovered=False)
         if findings:
             raise UnsoundRunError(tuple(findings))
         return _recorded(self.prepared, recorder.trace, self.before)
@@ -104,14 +104,14 @@ class Executor:
             failed = self._recover(fs)
             files = self.ground.files(fs)
             found = failed + judge(self.prepared, self.before, files, outcome, recovered=True)
-            yield Stage("the recovery", Outcome(Reported.SUCCESS), tuple(found))
-        yield Stage("the repetition", Outcome(Reported.SUCCESS), self._heal(fs, files))
+            yield Stage("the recovery", _SUCCEEDED, tuple(found))
+        yield Stage("the repetition", _SUCCEEDED, self._heal(fs, files))
 
     def _run_once(self, fault: Fault) -> tuple[FileSystem, Outcome]:
         """The operation under the fault, on a fresh directory. Raises HarnessError where it does not fire."""
         if fault.fault_class is FaultClass.KILL and fault.form is not Form.NONE:
             fs, fired = self.ground.kill(fault)
-            outcome = Outcome(Reported.NOTHING)
+            outcome = _KILLED
         else:
             fs = self.ground.fresh()
             injector = InjectingFileSystem(fs, None if fault.form is Form.NONE else fault)
@@ -159,8 +159,7 @@ class Executor:
     def _judge(self, fs: FileSystem, outcome: Outcome) -> tuple[Finding, ...]:
         after = self.ground.files(fs)
         # The verdict depends on the state, on what was reported and on what may be left, and on nothing else.
-        state = None if outcome.excused else self._state_key(fs, after)
-        key = None if state is None else (outcome.reported, state)
+        key = None if outcome.excused else self._state_key(fs, after, outcome.reported)
         if key is not None and key in self._judged:
             return self._judged[key]
         findings = judge(self.prepared, self.before, after, outcome, recovered=False)
@@ -187,7 +186,8 @@ class Executor:
 
     def _heal(self, fs: FileSystem, after: Files) -> tuple[Finding, ...]:
         """Repeats the operation without a fault: it must succeed, whatever the fault left (KVS-INV-9)."""
-        key = self._state_key(fs, after)
+        # Every crash that recovery has undone comes by here in the same state: it is repeated once.
+        key = self._state_key(fs, after, Reported.SUCCESS)
         if key is not None and key in self._healed:
             return self._healed[key]
         prepared = self.prepared
@@ -212,12 +212,12 @@ class Executor:
             self._healed[key] = healed
         return healed
 
-    def _state_key(self, fs: FileSystem, after: Files) -> Hashable | None:
-        """What the next run can depend on, where that is cheap to tell: None means that it is not."""
+    def _state_key(self, fs: FileSystem, after: Files, reported: Reported) -> Hashable | None:
+        """All that a verdict depends on, where that is cheap to tell: None means that it is not."""
         if not isinstance(fs, MemoryFileSystem) or fs.open_descriptors():
             return None
         if after == self.before:
-            return "nothing has changed"
+            return reported
         new = self.prepared.expectation.new
         labels = []
         for name, file in after.items():
@@ -227,7 +227,7 @@ class Executor:
                 labels.append((name, "new"))
             else:
                 return None
-        return frozenset(labels)
+        return reported, frozenset(labels)
 
     def _kill(self, fault: Fault) -> Result:
         crashed = self._synthesised(fault) if isinstance(self.ground, MemoryGround) else None
@@ -241,17 +241,17 @@ class Executor:
     def judge_crash(self, fs: FileSystem) -> tuple[Finding, ...]:
         """What a kill has left: never visible before recovery, gone after it, and the operation works again."""
         left = self.ground.files(fs)
-        key = self._state_key(fs, left)
-        if key is not None and key in self._crashed:
-            return self._crashed[key]
-        outcome = Outcome(Reported.NOTHING)
+        outcome = _KILLED
+        key = self._state_key(fs, left, outcome.reported)
+        if key is not None and key in self._judged:
+            return self._judged[key]
         findings = judge(self.prepared, self.before, left, outcome, recovered=False)
         findings += self._recover(fs)
         recovered = self.ground.files(fs)
         findings += judge(self.prepared, self.before, recovered, outcome, recovered=True)
         found = (*dict.fromkeys(findings), *self._heal(fs, recovered))
         if key is not None:
-            self._crashed[key] = found
+            self._judged[key] = found
         return found
 
     def _synthesised(self, fault: Fault) -> MemoryFileSystem | None:

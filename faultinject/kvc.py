@@ -5,7 +5,6 @@ With `kvc_content`, the only module here that knows the format.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -30,15 +29,14 @@ from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
 from kvformat import identity, layout, rules
 from kvformat.errors import KvcError, SaveError
 from kvformat.filesystem import Buffer, FileSystem
+from kvformat.options import Options, Strategy
 from kvformat.payload import Payload
+from kvformat.serial import serialize
 from kvformat.store import Store
-from kvformat.temp import TempKind
-from kvformat.writer import Options, Strategy, serialize
+from kvformat.temp_names import TEMP_NAME, TempKind
 
 LIVE_TEMP = f".kvc-save-{'11' * 16}.tmp"
 ORPHANS = (f".kvc-save-{'22' * 16}.tmp", f".kvc-stage-{'33' * 16}.tmp")
-
-_TEMP_IN_TEXT = re.compile(r"\.kvc-(?:save|stage)-[0-9a-f]{32}\.tmp")
 
 
 class Operation(StrEnum):
@@ -175,7 +173,7 @@ class KvcPrepared(Prepared):
         """See `Prepared.names_left`."""
         if isinstance(error, SaveError):
             return frozenset(error.left_behind)
-        return frozenset(_TEMP_IN_TEXT.findall("\n".join(getattr(error, "__notes__", ()))))
+        return frozenset(TEMP_NAME.findall("\n".join(getattr(error, "__notes__", ()))))
 
     def expectation_of_repetition(self, after: Files) -> Expectation:
         """See `Prepared.expectation_of_repetition`: a hit count goes on counting."""

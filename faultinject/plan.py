@@ -308,13 +308,17 @@ def pairs(recorded: Recorded, trace_of: Callable[[Fault], Trace], *, exhaustive:
         interrupted = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_AFTER, what=KEYBOARD_INTERRUPT)
         for make in (partial(_errno, number=number), interrupted):
             firsts = [make(operation) for operation in _spread_out(operations)]
-            tails = [[op for op in trace_of(first) if op.index > first.index] for first in firsts]
+            tails = [_tail(trace_of(first), first) for first in firsts]
             if len({tuple(op.op for op in tail) for tail in tails}) == 1:
                 yield from _second_faults(firsts, tails, len(operations))
             else:  # they are not cleaned up alike: the class is not used (KVS-CLASS-3)
                 for operation in operations:
                     first = make(operation)
-                    yield from _second_faults([first], [[op for op in trace_of(first) if op.index > first.index]], 1)
+                    yield from _second_faults([first], [_tail(trace_of(first), first)], 1)
+
+
+def _tail(trace: Trace, first: Fault) -> list[Operation]:
+    return [operation for operation in trace if operation.index > first.index]
 
 
 def _second_faults(firsts: list[Fault], tails: list[list[Operation]], points: int) -> Iterator[Group]:

@@ -19,12 +19,12 @@ from kvformat.errors import (
 from kvformat.eviction import within_bytes
 from kvformat.listing import DamagedEntry, Listing, StoredEntry
 from kvformat.model import Entry, Extension, Header, Reason, Region, ToolEntry
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.reader import KvcReader, VerifyReport, open_kvc, verify
 from kvformat.recovery import RecoveryReport
 from kvformat.rules import Limits
 from kvformat.store import Store
-from kvformat.temp import TempKind
-from kvformat.writer import Options, SaveResult, Strategy
+from kvformat.temp_names import TempKind
 
 __version__ = "0.1.0"
 

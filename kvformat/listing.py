@@ -12,7 +12,7 @@ from kvformat import identity, layout, rules
 from kvformat.errors import Problem
 from kvformat.filesystem import FileSystem
 from kvformat.model import Header
-from kvformat.temp import is_temp_name
+from kvformat.temp_names import is_temp_name
 
 _FOREIGN_TEMP = re.compile(r"(?:[0-9a-fA-F]{40}|sysprompt)\.kv\.tmp.*", re.ASCII | re.DOTALL)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kvformat.errors import CleanupFailure
 from kvformat.filesystem import FileSystem
 from kvformat.listing import is_foreign_temp
-from kvformat.temp import is_temp_name
+from kvformat.temp_names import is_temp_name
 
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO})
 """Errors by which open(2) says that a name is a symbolic link, or a socket."""

@@ -11,10 +11,8 @@ from contextlib import suppress
 
 from kvformat.errors import CleanupFailure
 from kvformat.filesystem import CREATE_EXCLUSIVE, FileSystem
-from kvformat.temp_names import Purpose, TempKind, is_temp_name, new_temp_name
+from kvformat.temp_names import Purpose, TempKind, new_temp_name
 from kvformat.transfer import Transfer, TransferError
-
-__all__ = ["OvertakenError", "Purpose", "TempFile", "TempKind", "TransferError", "is_temp_name", "new_temp_name"]
 
 _ATTEMPTS_MAX = 16
 

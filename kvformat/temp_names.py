@@ -6,7 +6,8 @@ import os
 import re
 from enum import StrEnum
 
-_TEMP_NAME = re.compile(r"\.kvc-(?:save|stage)-[0-9a-f]{32}\.tmp", re.ASCII)
+TEMP_NAME = re.compile(r"\.kvc-(?:save|stage)-[0-9a-f]{32}\.tmp", re.ASCII)
+"""What such a name looks like (KVS-TEMP-1)."""
 
 
 class TempKind(StrEnum):
@@ -26,7 +27,7 @@ class Purpose(StrEnum):
 
 def is_temp_name(name: str) -> bool:
     """Whether `name` is one that this protocol gives to temp files, and recovery may look at (KVS-TEMP-1)."""
-    return _TEMP_NAME.fullmatch(name) is not None
+    return TEMP_NAME.fullmatch(name) is not None
 
 
 def new_temp_name(purpose: Purpose) -> str:

@@ -14,10 +14,10 @@ from kvformat.filesystem import FileStatus, FileSystem
 from kvformat.interrupts import InterruptGate
 from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import Payload, Range
-from kvformat.serial import Serial, serialize
-from kvformat.temp import Purpose, TempFile, TransferError
-
-__all__ = ["BLOCK_BYTES", "Options", "SaveResult", "Serial", "Strategy", "save", "serialize"]
+from kvformat.serial import Serial
+from kvformat.temp import TempFile
+from kvformat.temp_names import Purpose
+from kvformat.transfer import TransferError
 
 BLOCK_BYTES = 4096
 """Alignment that lets file systems share blocks between a staged payload and the entry (KVS-STAGED-2)."""

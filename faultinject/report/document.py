@@ -9,7 +9,7 @@ from typing import Any
 from faultinject.coverage import ClassCount, Run, Violation
 from faultinject.kvc import KvcTarget, Operation
 from faultinject.kvc_content import Source
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 SCHEMA_ID = "faultinject-report/1"
 """Stands in every document; a change that breaks readers gets another number."""

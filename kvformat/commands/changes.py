@@ -24,7 +24,7 @@ from kvformat.commands.tool_map_file import read_tool_map
 from kvformat.display import counted, exact_bytes, iso_time, safe_lines
 from kvformat.errors import KvcError, SaveError
 from kvformat.model import Entry, ToolEntry
-from kvformat.writer import Options
+from kvformat.options import Options
 
 _FAILED = "1 it failed and the message says what is visible now"
 _USAGE = "2 wrong use, or an input or directory that cannot be read"

@@ -30,11 +30,11 @@ from kvformat.errors import KvcError, SaveError
 from kvformat.eviction import within_bytes
 from kvformat.interrupts import InterruptGate
 from kvformat.model import Entry, Reason
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import as_payload
 from kvformat.profiles import PROFILES
 from kvformat.store import Store
-from kvformat.temp import TempKind
-from kvformat.writer import Options, SaveResult, Strategy
+from kvformat.temp_names import TempKind
 
 REASONS = {reason.name.lower().replace("_", "-"): reason for reason in Reason}
 """Names of reasons as spec/kvc.md has them (KVC-HEADER-4)."""

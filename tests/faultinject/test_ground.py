@@ -18,8 +18,8 @@ from faultinject.ops import Op, Trace
 from faultinject.oracle import Kind
 from faultinject.target import Files
 from kvformat.filesystem import FileSystem
-from kvformat.temp import TempKind
-from kvformat.writer import Strategy
+from kvformat.options import Strategy
+from kvformat.temp_names import TempKind
 from tests.faultinject.programs import ENTRY, LIVE, NEW, OLD, OTHER, TEMP, Act, Tiny, saver
 
 KILL_IN_WRITE = Fault(FaultClass.KILL, Form.KILL, 1, Op.PWRITE, 5)

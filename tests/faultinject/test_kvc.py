@@ -23,10 +23,10 @@ from faultinject.kvc import (
 from faultinject.kvc_content import Source, content_of_file
 from faultinject.target import PayloadFault
 from kvformat import layout
-from kvformat.temp import TempKind
+from kvformat.options import Strategy
+from kvformat.temp_names import TempKind
 from kvformat.testing import files
 from kvformat.verify import verify
-from kvformat.writer import Strategy
 
 ALL = targets(source=Source(None, 50, 20))
 

@@ -7,7 +7,7 @@ import pytest
 from faultinject.kvc import KvcTarget, Operation
 from faultinject.kvc_content import Source
 from faultinject.sweep import CLASSES, sweep, units
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 
 @pytest.mark.parametrize("strategy", ["direct", "staged", "backpatch"])

@@ -14,8 +14,8 @@ from faultinject.kvc_content import Source
 from faultinject.plan import Recorded, plan
 from faultinject.sweep import CLASSES, sweep, units
 from faultinject.target import Prepared
-from kvformat.temp import TempKind
-from kvformat.writer import Strategy
+from kvformat.options import Strategy
+from kvformat.temp_names import TempKind
 
 STRATEGIES = [str(strategy) for strategy in Strategy]
 

@@ -9,7 +9,7 @@ import pytest
 from faultinject.kvc import Operation, Scenario, targets
 from faultinject.kvc_content import Source
 from faultinject.sweep import CLASSES, sweep, units
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 
 def swept_on_real(tmp_path: Path, scenarios: tuple[Scenario, ...], *temps: TempKind) -> None:

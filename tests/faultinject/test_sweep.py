@@ -19,8 +19,8 @@ from faultinject.oracle import Kind
 from faultinject.report.text import verdict
 from faultinject.sweep import CLASSES, run_unit, sweep, units
 from kvformat.filesystem import FileSystem
-from kvformat.temp import TempKind
-from kvformat.writer import Strategy
+from kvformat.options import Strategy
+from kvformat.temp_names import TempKind
 from tests.faultinject.programs import NEW, Tiny, TinyTarget, saver, swept, write_all
 
 ERROR, INTERRUPT, KILL = CLASSES

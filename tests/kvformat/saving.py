@@ -17,10 +17,11 @@ from faultinject.ops import Op
 from kvformat import layout
 from kvformat.filesystem import FileSystem, OsFileSystem
 from kvformat.model import Entry, ToolEntry
+from kvformat.options import Options, Strategy
+from kvformat.serial import Serial, serialize
 from kvformat.store import Store
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 from kvformat.testing import file_of
-from kvformat.writer import Options, Serial, Strategy, serialize
 
 NOW = 1_790_000_000
 TOOLS = (ToolEntry(b"call_1", b"<tool>one</tool>"),)

@@ -19,10 +19,10 @@ from kvformat.commands.tool_map_file import ToolMapError, parse_tool_map
 from kvformat.errors import SaveError
 from kvformat.filesystem import OsFileSystem
 from kvformat.model import ToolEntry
+from kvformat.options import Strategy
 from kvformat.reader import open_kvc
 from kvformat.store import Store
-from kvformat.temp import TempKind
-from kvformat.writer import Strategy
+from kvformat.temp_names import TempKind
 from tests.kvformat.cli_runner import put, run, run_json, validator
 from tests.kvformat.samples import PLAIN, PLAIN_NAME, SESSION, SESSION_NAME
 

@@ -14,8 +14,9 @@ from faultinject.ops import Op
 from kvformat.errors import SaveError
 from kvformat.eviction import within_bytes
 from kvformat.model import Entry
+from kvformat.options import Options
+from kvformat.serial import serialize
 from kvformat.testing import file_of
-from kvformat.writer import Options, serialize
 from tests.kvformat.saving import ENTRY, NAME, NEW, NOW, PAYLOAD, Failing, store_of
 
 

@@ -19,9 +19,10 @@ import pytest
 from kvformat import interrupts
 from kvformat.interrupts import InterruptGate
 from kvformat.model import ToolEntry
+from kvformat.options import SaveResult, Strategy
 from kvformat.payload import as_payload
-from kvformat.temp import TempKind
-from kvformat.writer import SaveResult, Strategy, save
+from kvformat.temp_names import TempKind
+from kvformat.writer import save
 from tests.kvformat.saving import (
     KINDS,
     NAME,

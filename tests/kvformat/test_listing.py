@@ -21,7 +21,7 @@ from kvformat.errors import Category, Problem
 from kvformat.filesystem import FileSystem, OsFileSystem
 from kvformat.limits import DEFAULT_LIMITS, Limits
 from kvformat.listing import Listing, StoredEntry, is_foreign_temp, read_entry, scan
-from kvformat.temp import is_temp_name
+from kvformat.temp_names import is_temp_name
 from kvformat.testing import broken_files, files
 from tests.kvformat.saving import NAME, NEW, Failing, Racing, descriptors
 

@@ -27,7 +27,7 @@ from kvformat.filesystem import OsFileSystem
 from kvformat.listing import is_foreign_temp
 from kvformat.recovery import recover
 from kvformat.store import Store
-from kvformat.temp import is_temp_name
+from kvformat.temp_names import is_temp_name
 from tests.kvformat.saving import ENTRY, NAME, NEW, OLD, PAYLOAD, Failing, Racing, descriptors, store_of
 
 ORPHAN = f".kvc-save-{'ab' * 16}.tmp"
@@ -38,8 +38,8 @@ WRITER = """
 import sys
 from kvformat.model import Entry
 from kvformat.store import Store
-from kvformat.temp import TempKind
-from kvformat.writer import Options, Strategy
+from kvformat.temp_names import TempKind
+from kvformat.options import Options, Strategy
 path, strategy, temp, pieces, text = sys.argv[1:]
 def produce():
     for number in range(int(pieces)):

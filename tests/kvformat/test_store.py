@@ -23,13 +23,15 @@ from faultinject.memory import MemoryFileSystem
 from faultinject.ops import Op
 from kvformat import layout
 from kvformat.errors import CleanupFailure, IdentityMismatchError, KvcError, SaveError, TruncatedError
+from kvformat.identity import text_name
 from kvformat.limits import Limits
 from kvformat.listing import StoredEntry
 from kvformat.model import Entry, ToolEntry
+from kvformat.options import Options, SaveResult, Strategy
+from kvformat.serial import serialize
 from kvformat.store import Store
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 from kvformat.testing import broken_files, file_of
-from kvformat.writer import Options, SaveResult, Strategy, serialize
 from tests.kvformat.samples import PLAIN, PLAIN_NAME, SESSION, SESSION_NAME, patched
 from tests.kvformat.saving import (
     ENTRY,
@@ -47,7 +49,6 @@ from tests.kvformat.saving import (
     with_byte,
 )
 
-REAL = Path("/work/shared/real-kv")
 QUICK = Options(durable=False)
 
 
@@ -324,21 +325,29 @@ def test_samples_load_and_close(name: str, data: bytes, tmp_path: Path) -> None:
     assert descriptors() == before
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real files are not at {REAL}")
-@pytest.mark.parametrize("folder", ["ds4-abi0", "ds4-abi2"])
-def test_real_files_are_listed_loaded_and_found(folder: str) -> None:
-    """KVC-PAYLOAD-1, KVC-LOOKUP-1."""
-    store = Store.open(REAL / folder)
+@pytest.mark.parametrize("profile", ["ds4-abi0", "ds4-abi2"])
+def test_files_of_a_profile_are_listed_loaded_and_found(profile: str, tmp_path: Path) -> None:
+    """KVC-PAYLOAD-1, KVC-LOOKUP-1: files that no writer of this project has made."""
+    common = Entry(text=b"", tokens=700, context_tokens=4096, profile=profile, created=1795490839)
+    tools = (ToolEntry(b"call_0_1", b"read"),)
+    made = [
+        (replace(common, text=b"a request\n\n<tool_calls>", tool_map=tools), b"DSV4" * 5),
+        (replace(common, text=b" " * 22 + "I PROMESSI SPOSI, ma né".encode()[:-1], quantisation_bits=2), b"1" * 20_000),
+        (replace(common, text=b" " * 22 + b"con voce lombarda"), bytes(range(256)) * 800),
+    ]
+    for entry, payload in made:
+        (tmp_path / text_name(entry.text)).write_bytes(file_of(entry, payload))
+    store = Store.open(tmp_path)
     entries = store.entries()
-    assert len(entries) == len(os.listdir(REAL / folder)) == 3
-    for entry in entries:
-        with store.load(entry.name) as reader:
+    assert len(entries) == len(os.listdir(tmp_path)) == 3
+    for found in entries:
+        with store.load(found.name) as reader:
             text = reader.text
-            data = (REAL / folder / entry.name).read_bytes()
+            data = (tmp_path / found.name).read_bytes()
             start = 52 + len(text)
-            assert reader.payload.read() == data[start : start + entry.header.payload_bytes]
-        if entry.answers_prompts:
-            assert _name(store.lookup(text)) == entry.name
+            assert reader.payload.read() == data[start : start + found.header.payload_bytes]
+        assert found.answers_prompts
+        assert _name(store.lookup(text)) == found.name
 
 
 @pytest.mark.parametrize(

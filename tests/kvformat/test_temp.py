@@ -22,10 +22,13 @@ from faultinject.record import RecordingFileSystem
 from kvformat import identity
 from kvformat.errors import SaveError
 from kvformat.filesystem import Buffer, FileSystem, OsFileSystem
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import as_payload
 from kvformat.recovery import recover
-from kvformat.temp import Purpose, TempFile, TempKind, TransferError, is_temp_name, new_temp_name
-from kvformat.writer import Options, SaveResult, Strategy, save
+from kvformat.temp import TempFile
+from kvformat.temp_names import Purpose, TempKind, is_temp_name, new_temp_name
+from kvformat.transfer import TransferError
+from kvformat.writer import save
 from tests.kvformat.saving import NAME, NEW, OLD, PAYLOAD, SERIAL, Failing, Racing, descriptors, directory, options
 
 NAMED = [(strategy, TempKind.NAMED) for strategy in Strategy]

@@ -25,9 +25,9 @@ from kvformat.errors import BadSectionError, KvcError, SaveError
 from kvformat.filesystem import OsFileSystem
 from kvformat.limits import Limits
 from kvformat.model import Header, ToolEntry
-from kvformat.temp import TempKind, is_temp_name
+from kvformat.options import Options
+from kvformat.temp_names import TempKind, is_temp_name
 from kvformat.testing import broken_files, headers, texts, titles, tool_maps
-from kvformat.writer import Options
 from tests.kvformat.saving import (
     ENTRY,
     NAME,

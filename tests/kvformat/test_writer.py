@@ -30,10 +30,12 @@ from kvformat import layout
 from kvformat.errors import KvcError, SaveError
 from kvformat.filesystem import Buffer, FileSystem, OsFileSystem
 from kvformat.model import Entry, ToolEntry
+from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import PIECE_BYTES_MAX, Payload, Range, as_payload
-from kvformat.temp import TempKind, is_temp_name
+from kvformat.serial import serialize
+from kvformat.temp_names import TempKind, is_temp_name
 from kvformat.testing import entries, file_of
-from kvformat.writer import BLOCK_BYTES, Options, SaveResult, Strategy, save, serialize
+from kvformat.writer import BLOCK_BYTES, save
 from tests.kvformat.samples import Pipe
 from tests.kvformat.saving import (
     ENTRY,

@@ -11,7 +11,7 @@ from faultinject.kvc_content import NEW_TOOLS, TOUCHED, Source
 from faultinject.sweep import sweep, units
 from faultinject.target import Expectation, PayloadFault
 from kvformat.filesystem import FileSystem
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 from tests.mutants.names import SHARED_NAME, TEMP_PREFIX
 from tests.mutants.textbook import Textbook, WriterError
 

@@ -13,7 +13,7 @@ from faultinject.kvc import KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
 from faultinject.report.document import SCHEMA_ID, document, level_name, schema, target_of
 from faultinject.sweep import CLASSES, sweep, units
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 from tests.mutants.harness import swept as mutant_swept
 from tests.mutants.wrong import DirectToTheFinalName, NoUnlink
 

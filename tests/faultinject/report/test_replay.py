@@ -23,7 +23,7 @@ from faultinject.ops import Op
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.report.document import document
 from faultinject.report.replay import Replay, ReplayError
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 TARGET = KvcTarget(Operation.SAVE, "direct", "old-same-size", TempKind.NAMED, Source(None, 40, 40))
 

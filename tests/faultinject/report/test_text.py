@@ -13,7 +13,7 @@ from faultinject.kvc import KvcTarget, Operation, targets
 from faultinject.ops import Op
 from faultinject.oracle import Finding, Kind, Verdict
 from faultinject.report.text import level, print_report, verdict
-from kvformat.temp import TempKind
+from kvformat.temp_names import TempKind
 
 TARGET = KvcTarget(Operation.SAVE, "backpatch", "old-same-size", TempKind.UNNAMED)
 
