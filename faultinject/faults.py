@@ -52,28 +52,54 @@ class Form(StrEnum):
 
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
 _WRITE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NAMES = (errno.EACCES, errno.EIO, errno.EROFS)
+_ATTRIBUTES = (errno.EIO, errno.EPERM, errno.EROFS)
 
 ERRNOS: dict[Op, tuple[int, ...]] = {
     # Each from the ERRORS section of the call's man page (Linux man-pages 6), as far as a call that is right
-    # in itself can meet it. EINTR is missing: os retries it (PEP 475), so no caller of the port sees it.
+    # in itself can meet it. EINTR is missing: os retries it (PEP 475), so no caller of the port sees it, and
+    # calls on regular files do not return it.
     Op.OPEN: (errno.EACCES, errno.EEXIST, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS, *_SPACE),
     Op.OPEN_UNNAMED: (errno.EACCES, errno.EIO, errno.EMFILE, errno.EOPNOTSUPP, errno.EROFS, *_SPACE),
     Op.LINK: (errno.EACCES, errno.EEXIST, errno.EIO, errno.EMLINK, errno.EPERM, errno.EROFS, *_SPACE),
     Op.DUP: (errno.EMFILE, errno.ENOMEM),
     Op.CLOSE: (errno.EIO, *_SPACE),
+    Op.READ: (errno.EIO,),
     Op.PREAD: (errno.EIO,),
+    Op.WRITE: _WRITE,
     Op.PWRITE: _WRITE,
+    Op.WRITEV: _WRITE,
+    Op.PWRITEV: _WRITE,
+    Op.SENDFILE: (*_WRITE, errno.EINVAL, errno.ENOMEM),
+    Op.SPLICE: (*_WRITE, errno.EINVAL, errno.ENOMEM),
     Op.COPY_RANGE: (*_WRITE, errno.EINVAL, errno.ENOMEM, errno.EOPNOTSUPP, errno.EXDEV),
-    Op.CHMOD: (errno.EIO, errno.EPERM, errno.EROFS),
+    Op.CLONE: (errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.EXDEV, *_SPACE),
+    Op.TRUNCATE: (errno.EIO, errno.EFBIG, errno.EPERM),
+    Op.FALLOCATE: (errno.EIO, errno.EFBIG, errno.EOPNOTSUPP, *_SPACE),
+    Op.CHMOD: _ATTRIBUTES,
+    Op.CHOWN: (*_ATTRIBUTES, errno.EDQUOT),
+    Op.UTIMENS: (errno.EACCES, errno.EPERM, errno.EROFS),
+    Op.SETXATTR: (errno.EOPNOTSUPP, errno.EPERM, *_SPACE),
     Op.FSYNC: (errno.EIO, *_SPACE),
     Op.FSYNC_DIRECTORY: (errno.EIO, errno.EINVAL),
+    Op.FDATASYNC: (errno.EIO, *_SPACE),
+    Op.SYNC_RANGE: (errno.EIO, errno.ENOSPC),
+    Op.SYNC: (errno.EIO, *_SPACE),
+    Op.MMAP: (errno.ENODEV, errno.ENOMEM),
+    Op.MSYNC: (errno.EIO, errno.ENOMEM),
     Op.RENAME: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS, *_SPACE),
     Op.UNLINK: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS),
+    Op.MKDIR: (*_NAMES, errno.EEXIST, *_SPACE),
+    Op.RMDIR: (*_NAMES, errno.EBUSY),
+    Op.SYMLINK: (*_NAMES, errno.EEXIST, *_SPACE),
     Op.STAT: (errno.EACCES, errno.EIO, errno.ENOMEM),
     Op.FSTAT: (errno.EIO,),
     Op.READDIR: (errno.EIO, errno.ENOMEM),
     Op.FLOCK: (errno.ENOLCK, errno.EIO),
+    Op.LOCK: (errno.ENOLCK, errno.EAGAIN),
 }
+
+_NEED_SPACE = (Op.OPEN_UNNAMED, Op.LINK, Op.MKDIR, Op.SYMLINK, Op.FALLOCATE)
 
 KEYBOARD_INTERRUPT = "KeyboardInterrupt"
 INJECTED_ERROR = "InjectedError"
@@ -116,6 +142,17 @@ class Fault:
             parts.append(self.what)
         own = "/".join(parts)
         return own if self.second is None else f"{own}+{self.second.id}"
+
+    def lasts_over(self, op: Op, *, creates: bool) -> bool:
+        """Whether this fault, when sticky, hits a later operation as well (KVS-FAULT-3).
+
+        Its own kind it hits always, and for a lack of space all that need some. creates: an open that may create.
+        """
+        if op is self.op or (op.transfers and self.op is not None and self.op.transfers):
+            return True
+        if self.error not in _SPACE:
+            return False
+        return creates or op.transfers or op in _NEED_SPACE
 
     def then(self, second: Fault) -> Fault:
         """This fault, and `second` after it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -58,7 +57,7 @@ class InjectingFileSystem(Interposed):
     def _watched(self, index: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._dead:
             raise Killed
-        if self._sticky is not None and _is_hit(self._sticky, op, arguments):
+        if self._sticky is not None and self._sticky.lasts_over(op, creates=_creates(op, arguments)):
             return self._fail(self._sticky.error, op, method, arguments)
         if self._pending is not None and op.transfers:
             error = self._pending.error
@@ -120,19 +119,8 @@ class InjectingFileSystem(Interposed):
         raise HarnessError(f"{fault.id} cannot be injected into an operation")
 
 
-def _is_hit(sticky: Fault, op: Op, arguments: tuple[Any, ...]) -> bool:
-    """Which later operations a lasting fault hits: its own kind, and for a lack of space all that need some."""
-    if op is sticky.op or (op.transfers and sticky.op is not None and sticky.op.transfers):
-        return True
-    if sticky.error not in (errno.ENOSPC, errno.EDQUOT):
-        return False
-    creates = op is Op.OPEN and bool(arguments[1] & os.O_CREAT)
-    return creates or op in (
-        Op.OPEN_UNNAMED,
-        Op.LINK,
-        Op.PWRITE,
-        Op.COPY_RANGE,
-    )
+def _creates(op: Op, arguments: tuple[Any, ...]) -> bool:
+    return op is Op.OPEN and bool(arguments[1] & os.O_CREAT)
 
 
 def _shortened(op: Op, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:

@@ -16,23 +16,56 @@ class Op(StrEnum):
     LINK = "link"
     DUP = "dup"
     CLOSE = "close"
+    READ = "read"
     PREAD = "pread"
+    WRITE = "write"
     PWRITE = "pwrite"
+    WRITEV = "writev"
+    PWRITEV = "pwritev"
+    SENDFILE = "sendfile"
+    SPLICE = "splice"
     COPY_RANGE = "copy_file_range"
+    CLONE = "ioctl(FICLONE)"
+    TRUNCATE = "truncate"
+    FALLOCATE = "fallocate"
     CHMOD = "fchmod"
+    CHOWN = "fchown"
+    UTIMENS = "utimensat"
+    SETXATTR = "setxattr"
     FSYNC = "fsync"
     FSYNC_DIRECTORY = "fsync(directory)"
+    FDATASYNC = "fdatasync"
+    SYNC_RANGE = "sync_file_range"
+    SYNC = "sync"
+    MMAP = "mmap(MAP_SHARED)"
+    MSYNC = "msync"
+    STORE = "store(mapped)"
     RENAME = "rename"
     UNLINK = "unlink"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    SYMLINK = "symlink"
     STAT = "stat"
     FSTAT = "fstat"
     READDIR = "readdir"
     FLOCK = "flock"
+    LOCK = "fcntl(lock)"
+    SIGNAL = "signal"
+    ACKNOWLEDGE = "acknowledge"
+    EXIT = "exit"
 
     @property
     def transfers(self) -> bool:
         """Whether it moves bytes into a file, so that it can be cut at every byte."""
-        return self in (Op.PWRITE, Op.COPY_RANGE)
+        return self in _TRANSFERS
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a call that the system can refuse."""
+        return self not in (Op.STORE, Op.SIGNAL, Op.ACKNOWLEDGE, Op.EXIT)
+
+
+_TRANSFERS = (Op.PWRITE, Op.WRITE, Op.COPY_RANGE, Op.WRITEV, Op.PWRITEV, Op.SENDFILE, Op.SPLICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +75,12 @@ class Operation:
     index: place in the trace, from 0. name, target: names inside the directory; `target` is the second name
     of a rename. inode: of the file that an operation on a descriptor works on. offset, size_bytes: where a
     transfer begins in the file and how many bytes were asked for. source_inode, source_offset: where a copy
-    reads. data: the bytes of a write. result: what the call returned. error: the errno where it failed, 0 where
-    it did not.
+    reads. data: the bytes of a write, the text of a symbolic link. result: what the call returned. error: the errno
+    where it failed, 0 where it did not.
+
+    The last four are of programs that are not ours. flags: as the call takes them (open, renameat2, fallocate).
+    call: the system call by its name in the kernel. task: who made it: "0" is the first thread of the program, "0.1"
+    the second thread or process that this one has started; nth: how many operations it had made before.
     """
 
     index: int
@@ -59,6 +96,10 @@ class Operation:
     data: bytes | memoryview | None = None
     result: int = 0
     error: int = 0
+    flags: int = 0
+    call: str = ""
+    task: str = ""
+    nth: int = -1
 
     def __str__(self) -> str:
         what = [str(self.op)]

@@ -53,7 +53,7 @@ def test_other_text_is_a_value_error_or_another_fault(text: str) -> None:
         ("nonsense", "is not the id"),
         ("error/1/pwrite/errno/ENOTHING", "no errno of this system"),
         ("errors/1/pwrite/errno/EIO", "errors"),
-        ("error/1/write/errno/EIO", "write"),
+        ("error/1/scribble/errno/EIO", "scribble"),
         ("error/1/pwrite/break/EIO", "break"),
         ("error/1/pwrite/errno/EIO+", "is not the id"),
     ],
@@ -71,7 +71,7 @@ def test_the_documented_example() -> None:
 
 
 def test_every_operation_has_errnos_and_none_twice() -> None:
-    assert set(ERRNOS) == set(Op)
+    assert set(ERRNOS) == {op for op in Op if op.fails}
     for numbers in ERRNOS.values():
         assert numbers
         assert len(set(numbers)) == len(numbers)

@@ -10,7 +10,8 @@ from faultinject.ops import Op, Operation, Trace
 
 
 def test_only_write_and_copy_move_bytes() -> None:
-    assert {op for op in Op if op.transfers} == {Op.PWRITE, Op.COPY_RANGE}
+    written = {Op.WRITE, Op.PWRITE, Op.WRITEV, Op.PWRITEV}
+    assert {op for op in Op if op.transfers} == {*written, Op.COPY_RANGE, Op.SENDFILE, Op.SPLICE}
 
 
 @pytest.mark.parametrize(
