@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from faultinject.faults import Fault, FaultClass
 from faultinject.oracle import Finding
-from faultinject.target import Target
+from faultinject.target import Subject
 
 
 @dataclass(slots=True)
 class Violation:
-    """Fault points of one cause: the first one, and how many more behave the same."""
+    """Fault points of one cause: the first one, and how many more behave the same.
+
+    operations: each operation at which it shows, with its points. span: first and last byte of the file cut at.
+    """
 
     fault: Fault
     finding: Finding
     operation: str
     offset: int | None
     region: str | None
+    cause: Hashable
     points: int = 1
+    operations: dict[str, int] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
 
-    @property
-    def cause(self) -> tuple[object, ...]:
-        """What two points must share to be one violation."""
-        fault = self.fault
-        second = fault.second
-        return (
-            fault.fault_class,
-            fault.form,
-            fault.index,
-            fault.error,
-            fault.sticky,
-            fault.what,
-            second and (second.index, second.form, second.error, second.what),
-            self.finding.kind,
-        )
+    def __post_init__(self) -> None:
+        if not self.operations:
+            self.operations = {self.operation: self.points}
+        if self.span is None and self.offset is not None:
+            self.span = (self.offset, self.offset)
+
+    def joined(self, other: Violation) -> Violation:
+        """Both as one; the earlier point is shown, whichever part of a sweep has ended first."""
+        first = min(self, other, key=lambda one: (one.fault.index, one.fault.byte or 0))
+        operations = dict(self.operations)
+        for operation, points in other.operations.items():
+            operations[operation] = operations.get(operation, 0) + points
+        spans = [span for span in (self.span, other.span) if span is not None]
+        span = (min(start for start, _ in spans), max(end for _, end in spans)) if spans else None
+        return replace(first, points=self.points + other.points, operations=operations, span=span)
 
 
 @dataclass(slots=True)
 class ClassCount:
-    """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error."""
+    """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error.
+
+    executors: how many runs each executor made, where there are several. void: why the class has no points.
+    """
 
     points: int = 0
     held: int = 0
@@ -53,6 +62,8 @@ class ClassCount:
     executed: int = 0
     lemmas: set[str] = field(default_factory=set)
     ranges: list[tuple[int, int]] = field(default_factory=list)
+    executors: dict[str, int] = field(default_factory=dict)
+    void: str = ""
 
     @property
     def covered(self) -> int:
@@ -73,6 +84,9 @@ class ClassCount:
             "executed",
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        for executor, runs in other.executors.items():
+            self.executors[executor] = self.executors.get(executor, 0) + runs
+        self.void = self.void or other.void
         self.lemmas |= other.lemmas
         self.cut(other.ranges)
 
@@ -90,11 +104,12 @@ class ClassCount:
 class Run:
     """A target swept under some classes."""
 
-    target: Target
+    target: Subject
     classes: dict[FaultClass, ClassCount] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     regions: dict[str, tuple[int, int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def level(self) -> int | None:
@@ -110,7 +125,7 @@ class Run:
     def _sound(self, *classes: FaultClass) -> bool:
         return all(
             c in self.classes
-            and self.classes[c].points
+            and (self.classes[c].points or self.classes[c].void)
             and not self.classes[c].not_measured
             and not self.classes[c].harness_errors
             for c in classes
@@ -134,6 +149,7 @@ class Run:
             self.classes.setdefault(fault_class, ClassCount()).add(count)
         self.regions = self.regions or part.regions
         self.problems += part.problems
+        self.notes += (note for note in part.notes if note not in self.notes)
         for violation in part.violations:
             self.note(violation)
 
@@ -141,10 +157,7 @@ class Run:
         """Adds a violation, or counts it with the one of the same cause."""
         for place, known in enumerate(self.violations):
             if known.cause == violation.cause:
-                points = known.points + violation.points
-                first = min(known, violation, key=lambda one: one.fault.byte or 0)
-                # The first byte is shown, whichever part of a sweep has ended first.
-                self.violations[place] = replace(first, points=points)
+                self.violations[place] = known.joined(violation)
                 return
         self.violations.append(violation)
 

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from faultinject.faults import Fault, FaultClass, Form
+from faultinject.faults import INJECTED_ERROR, Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround
 from faultinject.inject import HarnessError, InjectingFileSystem
 from faultinject.interpose import Interposed
 from faultinject.memory import MemoryFileSystem
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
-from faultinject.plan import Recorded
+from faultinject.plan import Group, Recorded, pairs, plan
 from faultinject.record import RecordingFileSystem
 from faultinject.signals import InjectedInterrupt, RealTermination, signals_raise
+from faultinject.swept import Result, Swept, UnsoundRunError
 from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
 from kvformat.filesystem import FileSystem
 from kvformat.interrupts import InterruptGate
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One executed fault. `reason` says why nothing was measured, None where it was."""
-
-    findings: tuple[Finding, ...]
-    reason: str | None = None
-
 
 _SUCCEEDED = Outcome(Reported.SUCCESS)
 _FAILED = Outcome(Reported.FAILURE)
@@ -44,7 +36,11 @@ class Stage:
     findings: tuple[Finding, ...]
 
 
-class Executor:
+CONFIRMED_KILLS = 16
+"""Computed kills of a run that are executed too, and compared (KVS-FAULT-5)."""
+
+
+class Executor(Swept):
     """Executes faults of one prepared target on one ground. What repeats itself is judged once."""
 
     def __init__(self, prepared: Prepared, ground: Ground) -> None:
@@ -77,6 +73,38 @@ class Executor:
         if findings:
             raise UnsoundRunError(tuple(findings))
         return _recorded(self.prepared, recorder.trace, self.before)
+
+    def groups(self, fault_class: FaultClass, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
+        """See `Swept.groups`: those of the plan, and for errors the pairs."""
+        yield from plan(fault_class, self.prepared, recorded, exhaustive=exhaustive)
+        if fault_class is FaultClass.ERROR:
+            yield from pairs(recorded, self.trace, exhaustive=exhaustive)
+
+    def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
+        """See `Swept.beyond`: an exception after the last operation."""
+        if fault_class is FaultClass.KILL or not len(recorded.trace):
+            return None
+        last = recorded.trace[len(recorded.trace) - 1]
+        return Fault(fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what=INJECTED_ERROR)
+
+    def samples(self, fault_class: FaultClass, recorded: Recorded) -> Iterator[Fault]:
+        """See `Swept.samples`: kills are computed in memory; on real files all of them are executed."""
+        if fault_class is not FaultClass.KILL or not isinstance(self.ground, MemoryGround):
+            return
+        points = [
+            fault
+            for group in plan(FaultClass.KILL, self.prepared, recorded, exhaustive=False)
+            for fault in group.faults
+        ]
+        yield from points[:: max(1, len(points) // CONFIRMED_KILLS)]
+
+    def regions(self) -> Mapping[str, tuple[int, int]]:
+        """See `Swept.regions`."""
+        return self.prepared.regions()
+
+    def region_of(self, offset: int) -> str | None:
+        """See `Swept.region_of`."""
+        return self.prepared.region_of(offset)
 
     def run(self, fault: Fault) -> Result:
         """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
@@ -280,22 +308,14 @@ class Executor:
         self.prepared.act(RecordingFileSystem(fs, lambda operation: states.append((operation, fs.snapshot()))))
         return states
 
-    def confirm_kill(self, fault: Fault) -> None:
-        """Executes a kill that was computed, and compares. Raises HarnessError where they differ."""
+    def confirm(self, fault: Fault) -> None:
+        """See `Swept.confirm`: a kill that was computed."""
         computed = self._synthesised(fault)
         if computed is None:
             return
         executed, killed = self.ground.kill(fault)
         if not killed or not _same_state(self.prepared, computed.files(), self.ground.files(executed)):
             raise HarnessError(f"{fault.id}: the computed state differs from that of a real execution")
-
-
-class UnsoundRunError(Exception):
-    """The run without any fault already violates an invariant; `findings` has which."""
-
-    def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__("; ".join(f"{finding.kind}: {finding.name}: {finding.detail}" for finding in findings))
-        self.findings = findings
 
 
 def _forget_frames(error: BaseException) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from faultinject.coverage import ClassCount, Run, Violation
-from faultinject.execute import Executor, Result, UnsoundRunError
+from faultinject.execute import Executor
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround, RealGround
 from faultinject.inject import HarnessError
-from faultinject.plan import Group, Recorded, pairs, plan
-from faultinject.target import Prepared, Target
+from faultinject.plan import Group, Recorded
+from faultinject.swept import Result, Swept, UnsoundRunError
+from faultinject.target import Subject, Target
 
 CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
 """The classes that are swept in process."""
-
-CONFIRMED_KILLS = 16
-"""Computed kills of a run that are executed too, and compared (KVS-FAULT-5)."""
 
 BLOCK_GROUPS = 256
 """Neighbouring groups that one worker takes together."""
@@ -30,15 +30,17 @@ EXPANDED_POINTS_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A piece of a sweep, for one worker: every `parts`-th block of groups of one class of one target."""
+    """A piece of a sweep, for one worker: every `parts`-th block of groups of one class of one target.
 
-    target: Target
+    enter: makes the target ready to run, in the worker.
+    """
+
+    target: Subject
     fault_class: FaultClass
     part: int
     parts: int
     exhaustive: bool
-    real_parent: str | None
-    real: bool
+    enter: Callable[[], AbstractContextManager[Swept]]
 
 
 def units(
@@ -50,19 +52,29 @@ def units(
     real: bool = False,
     real_parent: str | None = None,
 ) -> list[Unit]:
-    """The pieces of a sweep over all targets and classes."""
+    """The pieces of a sweep in process, over all targets and classes."""
     wanted = list(classes)
     return [
-        Unit(target, fault_class, part, parts, exhaustive, real_parent, real)
+        Unit(target, fault_class, part, parts, exhaustive, partial(_in_process, target, real, real_parent))
         for target in targets
         for fault_class in wanted
         for part in range(parts)
     ]
 
 
+@contextmanager
+def _in_process(target: Target, real: bool, real_parent: str | None) -> Iterator[Executor]:
+    prepared = target.prepare()
+    ground: Ground = RealGround(prepared, real_parent) if real else MemoryGround(prepared)
+    try:
+        yield Executor(prepared, ground)
+    finally:
+        ground.shut()
+
+
 def sweep(work: list[Unit], pool: Pool | None = None, on_done: Callable[[Unit, Run], None] | None = None) -> list[Run]:
     """Runs every unit, in `pool` where one is given, and joins them by target, in the order of the targets."""
-    runs: dict[Target, Run] = {unit.target: Run(unit.target) for unit in work}
+    runs: dict[Subject, Run] = {unit.target: Run(unit.target) for unit in work}
 
     def take(unit: Unit, part: Run) -> None:
         runs[unit.target].add(part)
@@ -88,14 +100,12 @@ def sweep(work: list[Unit], pool: Pool | None = None, on_done: Callable[[Unit, R
 
 def run_unit(unit: Unit) -> Run:
     """One unit, in this process. A harness error is a verdict of the unit, never an exception."""
-    prepared = unit.target.prepare()
-    run = Run(unit.target, regions=dict(prepared.regions()))
+    run = Run(unit.target)
     try:
-        ground: Ground = RealGround(prepared, unit.real_parent) if unit.real else MemoryGround(prepared)
-        try:
-            _Sweep(unit, prepared, ground, run).all()
-        finally:
-            ground.shut()
+        with unit.enter() as swept:
+            _Sweep(unit, swept, run).all()
+            run.regions = dict(swept.regions())
+            run.notes = swept.notes()
     except OSError as error:
         # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
         count = run.classes.setdefault(unit.fault_class, ClassCount())
@@ -108,10 +118,9 @@ def run_unit(unit: Unit) -> Run:
 class _Sweep:
     """One unit under way."""
 
-    def __init__(self, unit: Unit, prepared: Prepared, ground: Ground, run: Run) -> None:
+    def __init__(self, unit: Unit, swept: Swept, run: Run) -> None:
         self.unit = unit
-        self.prepared = prepared
-        self.executor = Executor(prepared, ground)
+        self.swept = swept
         self.run = run
         self.count = run.classes.setdefault(unit.fault_class, ClassCount())
         self.recorded: Recorded | None = None
@@ -119,7 +128,7 @@ class _Sweep:
     def all(self) -> None:
         """Every group of the unit; then the checks on the harness itself, in the first part."""
         try:
-            self.recorded = self.executor.record()
+            self.recorded = self.swept.record()
         except UnsoundRunError as error:
             if self.unit.part == 0:
                 self._unsound(error)
@@ -128,9 +137,13 @@ class _Sweep:
             if self.unit.part == 0:
                 self._broken(str(error))
             return
-        with self.executor.signals(self.unit.fault_class):
+        self.count.void = self.swept.void(self.unit.fault_class)
+        if self.count.void:
+            return
+        with self.swept.signals(self.unit.fault_class):
             try:
-                for index, group in enumerate(self._groups(self.recorded)):
+                groups = self.swept.groups(self.unit.fault_class, self.recorded, exhaustive=self.unit.exhaustive)
+                for index, group in enumerate(groups):
                     if index // BLOCK_GROUPS % self.unit.parts == self.unit.part:
                         self._group(group)
             except HarnessError as error:
@@ -139,13 +152,7 @@ class _Sweep:
                 return
             if self.unit.part == 0:
                 self._check_completeness(self.recorded)
-                self._confirm_kills(self.recorded)
-
-    def _groups(self, recorded: Recorded) -> Iterator[Group]:
-        fault_class = self.unit.fault_class
-        yield from plan(fault_class, self.prepared, recorded, exhaustive=self.unit.exhaustive)
-        if fault_class is FaultClass.ERROR:
-            yield from pairs(recorded, self.executor.trace, exhaustive=self.unit.exhaustive)
+                self._confirm(self.recorded)
 
     def _group(self, group: Group) -> None:
         results = [(fault, self._execute(fault)) for fault in group.faults]
@@ -188,10 +195,14 @@ class _Sweep:
         """None stands for a harness error, which is noted."""
         self.count.executed += 1
         try:
-            return self.executor.run(fault)
+            result = self.swept.run(fault)
         except HarnessError as error:
             self._problem(f"harness error: {error}")
             return None
+        if result.executor:
+            executors = self.count.executors
+            executors[result.executor] = executors.get(result.executor, 0) + 1
+        return result
 
     def _lemma_applies(self, group: Group, results: list[Result]) -> bool:
         """The side condition: every representative was judged alike and went the same way."""
@@ -200,7 +211,7 @@ class _Sweep:
         if self.unit.fault_class is FaultClass.KILL:
             return True  # a kill is not noticed: the way up to it is the recorded one for every byte
         ways = {
-            self.executor.trace(fault).shape(max(0, fault.index))
+            self.swept.trace(fault).shape(max(0, fault.index))
             for fault in group.faults
             if fault.byte or fault.form is not Form.SHORT  # accepting nothing at all is a case of its own
         }
@@ -219,30 +230,21 @@ class _Sweep:
 
     def _check_completeness(self, recorded: Recorded) -> None:
         """One past the end must not fire: the sweep ends where a further point injects nothing (KVS-FAULT-4)."""
-        if self.unit.fault_class is FaultClass.KILL or not len(recorded.trace):
+        beyond = self.swept.beyond(self.unit.fault_class, recorded)
+        if beyond is None:
             return
-        last = recorded.trace[len(recorded.trace) - 1]
-        beyond = Fault(self.unit.fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what="InjectedError")
         try:
-            result = self.executor.run(beyond)
+            result = self.swept.run(beyond)
         except HarnessError as error:
             self._broken(f"there are operations beyond the recorded ones: {error}")
             return
         if result.reason is None:
             self._broken(f"{beyond.id} fired: there are operations beyond the recorded ones")
 
-    def _confirm_kills(self, recorded: Recorded) -> None:
-        if self.unit.fault_class is not FaultClass.KILL or self.unit.real:
-            return
-        points = [
-            fault
-            for group in plan(FaultClass.KILL, self.prepared, recorded, exhaustive=False)
-            for fault in group.faults
-        ]
-        step = max(1, len(points) // CONFIRMED_KILLS)
-        for fault in points[::step]:
+    def _confirm(self, recorded: Recorded) -> None:
+        for fault in self.swept.samples(self.unit.fault_class, recorded):
             try:
-                self.executor.confirm_kill(fault)
+                self.swept.confirm(fault)
             except HarnessError as error:
                 self._broken(str(error))
 
@@ -251,9 +253,10 @@ class _Sweep:
         assert recorded is not None
         operation = "payload" if fault.index < 0 else str(recorded.trace[fault.index])
         offset = recorded.offset_of(fault)
-        region = None if offset is None else self.prepared.region_of(offset)
+        region = None if offset is None else self.swept.region_of(offset)
         for finding in result.findings:
-            self.run.note(Violation(fault, finding, operation, offset, region, points))
+            cause = self.swept.cause(fault, finding)
+            self.run.note(Violation(fault, finding, operation, offset, region, cause, points))
 
     def _unsound(self, error: UnsoundRunError) -> None:
         """The operation is wrong even without a fault: a violation at no point at all."""
@@ -262,7 +265,8 @@ class _Sweep:
         self.count.by_execution += 1
         fault = Fault(self.unit.fault_class, Form.NONE)
         for finding in error.findings:
-            self.run.note(Violation(fault, finding, "without any fault", None, None))
+            cause = self.swept.cause(fault, finding)
+            self.run.note(Violation(fault, finding, "without any fault", None, None, cause))
 
     def _broken(self, problem: str) -> None:
         self.count.points += 1

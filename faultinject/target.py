@@ -107,8 +107,8 @@ class Prepared(ABC):
         return {}
 
 
-class Target(Protocol):
-    """A description small enough to be sent to another process, which prepares it there."""
+class Subject(Protocol):
+    """What is swept, as reports name it; hashable, and small enough to be sent to another process."""
 
     @property
     def subject(self) -> str:
@@ -121,6 +121,11 @@ class Target(Protocol):
     @property
     def scenario(self) -> str:
         """What the directory holds before."""
+
+
+
+class Target(Subject, Protocol):
+    """A subject in process: a description that is prepared where it is run."""
 
     def prepare(self) -> Prepared:
         """Makes it ready to run."""

@@ -23,6 +23,7 @@ LAYERS = [
     {"interpose"},
     {"inject", "record", "oracle"},
     {"ground", "plan"},
+    {"swept"},
     {"execute", "coverage"},
     {"sweep", "kvc_content"},
     {"kvc"},

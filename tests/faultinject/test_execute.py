@@ -7,12 +7,13 @@ import os
 
 import pytest
 
-from faultinject.execute import Executor, UnsoundRunError
+from faultinject.execute import Executor
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import MemoryGround
 from faultinject.inject import HarnessError
 from faultinject.ops import Op
 from faultinject.oracle import Kind, Reported
+from faultinject.swept import UnsoundRunError
 from kvformat.filesystem import FileSystem
 from tests.faultinject.programs import ENTRY, LIVE, TEMP, Tiny, saver
 
@@ -156,7 +157,7 @@ def test_a_computed_kill_is_what_an_execution_leaves() -> None:
     recorded = under_test.record()
     for operation in recorded.trace:
         for byte in [None, *range(1, operation.result if operation.op.transfers else 0)]:
-            under_test.confirm_kill(Fault(FaultClass.KILL, Form.KILL, operation.index, operation.op, byte))
+            under_test.confirm(Fault(FaultClass.KILL, Form.KILL, operation.index, operation.op, byte))
 
 
 def test_a_program_that_differs_from_run_to_run_does_not_confirm() -> None:
@@ -168,4 +169,4 @@ def test_a_program_that_differs_from_run_to_run_does_not_confirm() -> None:
         saver(write=lambda fs, fd, data: [fs.pwrite(fd, bytes([runs + i]), i) for i in range(3)] and None)(fs)  # type: ignore[arg-type]  # the result is not used
 
     with pytest.raises(HarnessError, match="differs"):
-        executor(Tiny(act)).confirm_kill(Fault(FaultClass.KILL, Form.KILL, 3, Op.PWRITE))
+        executor(Tiny(act)).confirm(Fault(FaultClass.KILL, Form.KILL, 3, Op.PWRITE))

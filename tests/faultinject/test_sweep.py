@@ -312,7 +312,7 @@ def merged(*bytes_of_parts: int) -> Run:
     for byte in bytes_of_parts:
         part = Run(target)
         fault = Fault(ERROR, Form.SHORT, 1, Op.PWRITE, byte)
-        part.note(Violation(fault, Finding(Kind.PARTIAL_VISIBLE, "f", str(byte)), "#1", byte, None))
+        part.note(Violation(fault, Finding(Kind.PARTIAL_VISIBLE, "f", str(byte)), "#1", byte, None, "one cause"))
         total.add(part)
     return total
 

@@ -41,7 +41,7 @@ def left_over() -> Fault:
 def report_of(fault: Fault, kind: Kind = Kind.TEMP_LEAKED) -> dict[str, Any]:
     """As a sweep would have written it, had the writer been wrong."""
     run = Run(TARGET)
-    run.note(Violation(fault, Finding(kind, "f", "made by hand"), "#0", None, None))
+    run.note(Violation(fault, Finding(kind, "f", "made by hand"), "#0", None, None, "by hand"))
     return document([run])
 
 

@@ -83,7 +83,7 @@ def violated(amount: int) -> Run:
     for index in range(amount):
         fault = Fault(FaultClass.ERROR, Form.SHORT, index, Op.PWRITE, 3)
         finding = Finding(Kind.TEMP_LEAKED, "a[b]\x1b[31m.tmp", "a file of 3 bytes is left [bold]")
-        result.note(Violation(fault, finding, f"#{index} pwrite", 3, "header", 7))
+        result.note(Violation(fault, finding, f"#{index} pwrite", 3, "header", index, 7))
     return result
 
 
