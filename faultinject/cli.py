@@ -5,42 +5,36 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from faultinject.coverage import Run
+from faultinject.blackbox.cli import audit_command
+from faultinject.blackbox.launch import LaunchError
+from faultinject.blackbox.replay import AuditReplay
 from faultinject.faults import FaultClass
 from faultinject.inject import HarnessError
 from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
-from faultinject.oracle import Verdict
 from faultinject.report.document import document
 from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
-from faultinject.sweep import CLASSES, Unit, sweep, units
+from faultinject.report.told import told
+from faultinject.selftest.cli import selftest_command
+from faultinject.sweep import CLASSES, units
+from faultinject.terminal import EXIT, EXIT_CODES, check_writable, run_units, write_json
 from kvformat.errors import KvcError
 from kvformat.options import Strategy
 from kvformat.payload import PIECE_BYTES_MAX
 from kvformat.temp_names import TempKind
 
-EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
-"""Exit codes; 2 is a wrong use of the command, as click has it."""
-
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-_EPILOG = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,7 +51,11 @@ def _only(
     return click.option(flag, parameter, multiple=True, type=values, help=text, metavar=metavar)
 
 
-@main.command("sweep", epilog=_EPILOG)
+main.add_command(audit_command)
+main.add_command(selftest_command)
+
+
+@main.command("sweep", epilog=EXIT_CODES)
 @click.option(
     "--file",
     "path",
@@ -130,8 +128,7 @@ def sweep_command(
         raise click.UsageError("--file and --payload-bytes exclude each other")
     if parent is not None and ground != "real":
         raise click.UsageError("--dir goes with --on real")
-    if json_path not in (None, "-"):
-        _check_writable(Path(json_path or ""))
+    check_writable("--json", json_path)
     root = _real_root(parent) if ground == "real" else None
     work = units(
         _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps),
@@ -143,14 +140,14 @@ def sweep_command(
     )
     console = Console(stderr=json_path == "-")
     try:
-        runs = _run(work, jobs, console)
+        runs = run_units(work, jobs, console)
     finally:
         if root is not None:
             # Workers remove their own directories; those that were ended at once could not.
             shutil.rmtree(root, ignore_errors=True)
     print_report(console, runs)
     if json_path is not None:
-        _write_json(json_path, document(runs))
+        write_json(json_path, document(runs))
     sys.exit(EXIT[verdict(runs)])
 
 
@@ -177,7 +174,7 @@ def _targets(
         chosen = [Operation.SAVE]  # the only one with a strategy, and the one that a file or a size is for
     wanted = list(dict.fromkeys(map(Scenario, scenarios)))
     found = targets(
-        source=Source(path, size_bytes, piece_bytes),
+        source=Source(path, size_bytes, piece_bytes, None if path is None or os.path.isabs(path) else os.getcwd()),
         strategies=tuple(dict.fromkeys(map(Strategy, strategies))) or tuple(Strategy),
         operations=tuple(chosen) or tuple(Operation),
         scenarios=tuple(wanted) or (_of_file() if path is not None else None),
@@ -202,75 +199,11 @@ def _scenario_list() -> str:
     return "; ".join(f"{operation}: {', '.join(scenarios)}" for operation, scenarios in SCENARIOS.items())
 
 
-def _run(work: list[Unit], jobs: int, console: Console) -> list[Run]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[points]:,} points"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("sweeping", total=len(work), points=0)
-        points = 0
-
-        def on_done(_: Unit, part: Run) -> None:
-            nonlocal points
-            points += sum(count.points for count in part.classes.values())
-            progress.update(task, advance=1, points=points)
-
-        try:
-            if jobs == 1 or len(work) == 1:
-                return sweep(work, None, on_done)
-            with _pool(jobs) as pool:
-                return sweep(work, pool, on_done)
-        except KeyboardInterrupt:
-            progress.stop()
-            console.print("interrupted; nothing is left behind")
-            sys.exit(130)
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), initializer=_start_worker)
-    try:
-        yield pool
-    except BaseException:
-        # Whoever interrupts does not want to wait for the units under way, nor for those queued with them.
-        for worker in active_children():
-            worker.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _check_writable(path: Path) -> None:
-    """A report that cannot be written is told before the sweep and not after it."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise click.UsageError(f"--json {path}: {path.parent} is no directory that can be written to")
-
-
 def _real_root(parent: str | None) -> str:
     try:
         return tempfile.mkdtemp(prefix="faultinject-", dir=parent)
     except OSError as error:
         raise click.UsageError(f"--on real: no directory can be made: {error}") from error
-
-
-def _write_json(path: str, content: dict[str, object]) -> None:
-    text = json.dumps(content, indent=1) + "\n"
-    if path == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        Path(path).write_text(text, "utf-8")
-    except OSError as error:
-        raise click.UsageError(f"--json {path}: {error.strerror}") from error
 
 
 @main.command("replay", epilog="Exit codes: 0 the violation shows again, 1 it does not, 2 wrong use.")
@@ -285,24 +218,35 @@ def _write_json(path: str, content: dict[str, object]) -> None:
 def replay_command(report: str, violation: str, directory: Path | None) -> None:
     """Run one violation of a JSON report again on the real file system, and leave the directory to look at.
 
+    The command of an audit is run as the report has it: replay no report of
+    people whose programs you would not run.
+
     \b
     faultinject sweep --json report.json
+    faultinject audit --json report.json -- cp big.bin {dir}/copy.bin
     faultinject replay report.json V1
     """
     try:
         loaded = json.loads(Path(report).read_text("utf-8"))
         if not isinstance(loaded, dict):
             raise ReplayError("it is no report of faultinject")
-        replay = Replay(loaded, violation, directory)
-        shown = _show_replay(replay)
-    except (ReplayError, HarnessError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        shown = _show_replay(_replay(loaded, violation, directory))
+    except (ReplayError, HarnessError, LaunchError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise click.UsageError(f"{report}: {error}") from error
-    except (KvcError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    except RecursionError as error:
+        raise click.UsageError(f"{report}: it is nested too deeply for a report") from error
+    except (KvcError, OSError, NotImplementedError) as error:
+        raise click.UsageError(str(error)) from error
     sys.exit(0 if shown else 1)
 
 
-def _show_replay(replay: Replay) -> bool:
+def _replay(report: dict[str, Any], violation: str, directory: Path | None) -> Replay | AuditReplay:
+    if "argv" in told(report, violation).target:
+        return AuditReplay(report, violation, directory)
+    return Replay(report, violation, directory)
+
+
+def _show_replay(replay: Replay | AuditReplay) -> bool:
     """Prints every stage; whether the violation showed again."""
     target = replay.target
     click.echo(f"{target.subject}, strategy {target.strategy}, scenario {target.scenario}")
@@ -312,8 +256,10 @@ def _show_replay(replay: Replay) -> bool:
         click.echo(f"\nafter {stage.name}, which reported {stage.outcome.reported}:")
         if stage.outcome.error is not None:
             click.echo(f"  error      {stage.outcome.error!r}")
-        for path in sorted(replay.place.iterdir()):
-            click.echo(f"  {path.lstat().st_size:>10,} {path.name!r}")
+        if stage.said:
+            click.echo(f"  said       {stage.said!r}")
+        for size_bytes, name in replay.listing():
+            click.echo(f"  {size_bytes:>10,} {name!r}")
         for finding in stage.findings:
             kinds.add(finding.kind)
             click.echo(f"  violation  {finding.kind} ({finding.kind.clause}): {finding.name!r}: {finding.detail}")

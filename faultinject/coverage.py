@@ -15,6 +15,7 @@ class Violation:
     """Fault points of one cause: the first one, and how many more behave the same.
 
     operations: each operation at which it shows, with its points. span: first and last byte of the file cut at.
+    script: shell commands that reproduce it, empty where there are none.
     """
 
     fault: Fault
@@ -26,6 +27,7 @@ class Violation:
     points: int = 1
     operations: dict[str, int] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    script: str = ""
 
     def __post_init__(self) -> None:
         if not self.operations:

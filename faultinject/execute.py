@@ -29,11 +29,15 @@ _KILLED = Outcome(Reported.NOTHING)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a run that is shown to people: what happened, and what the oracle says then."""
+    """One stage of a run that is shown to people: what happened, and what the oracle says then.
+
+    said: the last words of a program that is not ours.
+    """
 
     name: str
     outcome: Outcome
     findings: tuple[Finding, ...]
+    said: str = ""
 
 
 CONFIRMED_KILLS = 16

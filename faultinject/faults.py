@@ -27,7 +27,8 @@ class Form(StrEnum):
     errno: the operation does nothing and fails. short: it accepts `byte` bytes, and what follows succeeds.
     cut: it accepts `byte` bytes, and the next transfer fails with the errno. raise-before, raise-after: an
     exception comes out of the operation, before or after its effect. signal: one arrives before it.
-    kill: SIGKILL after `byte` bytes of it. payload-raises, payload-ends, payload-goes-on: the producer
+    kill: SIGKILL after `byte` bytes of it. file-limit: RLIMIT_FSIZE ends the file there, and `what` says whether
+    SIGXFSZ is ignored or kills (setrlimit(2)). payload-raises, payload-ends, payload-goes-on: the producer
     raises after `byte` bytes, ends there without a word, or gives one byte too many. none: no fault at all,
     for what is wrong without one.
     """
@@ -40,6 +41,7 @@ class Form(StrEnum):
     RAISE_AFTER = "raise-after"
     SIGNAL = "signal"
     KILL = "kill"
+    FILE_LIMIT = "file-limit"
     PAYLOAD_RAISES = "payload-raises"
     PAYLOAD_ENDS = "payload-ends"
     PAYLOAD_GOES_ON = "payload-goes-on"
@@ -104,6 +106,8 @@ _NEED_SPACE = (Op.OPEN_UNNAMED, Op.LINK, Op.MKDIR, Op.SYMLINK, Op.FALLOCATE)
 KEYBOARD_INTERRUPT = "KeyboardInterrupt"
 INJECTED_ERROR = "InjectedError"
 SIGNALS = ("SIGINT", "SIGTERM")
+IGNORED, DEADLY = "ignored", "deadly"
+"""What SIGXFSZ does where a file meets its limit."""
 
 
 class InjectedError(Exception):

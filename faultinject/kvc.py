@@ -6,9 +6,10 @@ With `kvc_content`, the only module here that knows the format.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cache
+from typing import Any
 
 from faultinject.faults import Form
 from faultinject.inject import exception_named
@@ -89,6 +90,39 @@ class KvcTarget:
     def subject(self) -> str:
         """The operation and the kind of temp file, as reports name them."""
         return f"kvformat {self.operation}" + ("" if self.temp is TempKind.AUTO else f" ({self.temp} temp)")
+
+    @property
+    def heading(self) -> str:
+        """See `Subject.heading`: the rows say all."""
+        return ""
+
+    @property
+    def label(self) -> tuple[str, ...]:
+        """See `Subject.label`: the scenarios of an operation are added up."""
+        operation = str(self.operation).replace("-tool-map", " map")
+        first = operation if self.strategy == "-" else f"{operation} {self.strategy}"
+        return (first,) if self.temp is TempKind.AUTO else (first, f"{self.temp} temp")
+
+    def description(self) -> dict[str, Any]:
+        """See `Subject.description`."""
+        return {
+            "operation": str(self.operation),
+            "strategy": self.strategy,
+            "scenario": str(self.scenario),
+            "temp": str(self.temp),
+            "source": asdict(self.source),
+        }
+
+    @classmethod
+    def described(cls, target: dict[str, Any]) -> KvcTarget:
+        """The inverse of `description`. Raises KeyError, TypeError or ValueError for another one."""
+        return cls(
+            Operation(target["operation"]),
+            target["strategy"],
+            target["scenario"],
+            TempKind(target["temp"]),
+            Source(**target["source"]),
+        )
 
     def prepare(self) -> KvcPrepared:
         """Raises KvcError or OSError where the source's file cannot be read."""
@@ -325,7 +359,7 @@ def _read(name: str, file: File) -> str | None:
 @cache
 def _content(source: Source, scenario: str) -> Content:
     """What is saved in a scenario. Raises KvcError or OSError where the source's file cannot be read."""
-    if source.path is not None:
-        return content_of_file(source.path, source.piece_bytes)
+    if source.file is not None:
+        return content_of_file(source.file, source.piece_bytes)
     titled = scenario in (Scenario.TITLE, Scenario.STRIPPED)
     return built_in(source, titled=titled, stripped=scenario == Scenario.STRIPPED)

@@ -5,6 +5,7 @@ Nothing here uses the writer that is under test.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -34,12 +35,20 @@ _TOOLS = (
 class Source:
     """What is saved. `path`: a real file to save again; `payload_bytes`: size of a made-up payload instead.
 
-    piece_bytes: in which pieces the payload is offered.
+    piece_bytes: in which pieces the payload is offered. directory: the one that a relative path was given in.
     """
 
     path: str | None = None
     payload_bytes: int = 256
     piece_bytes: int = 100
+    directory: str | None = None
+
+    @property
+    def file(self) -> str | None:
+        """Where the file is: a report may be replayed in another directory than it was made in."""
+        if self.path is None or self.directory is None or os.path.exists(self.path):
+            return self.path
+        return os.path.join(self.directory, self.path)
 
 
 @dataclass(frozen=True, slots=True)

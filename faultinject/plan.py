@@ -122,18 +122,18 @@ def plan(fault_class: FaultClass, prepared: Prepared, recorded: Recorded, *, exh
 
 
 def _errors(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
-    for operations in _alike_operations(recorded, exhaustive):
+    for operations in alike_operations(recorded, exhaustive):
         for number in ERRNOS[operations[0].op]:
             for sticky in (False, True):
-                yield _spread(recorded, operations, partial(_errno, number=number, sticky=sticky))
+                yield one_point_each(recorded, operations, partial(_errno, number=number, sticky=sticky))
     forms = (
         Fault(FaultClass.ERROR, Form.CUT, error=errno.ENOSPC),
         Fault(FaultClass.ERROR, Form.CUT, error=errno.ENOSPC, sticky=True),
         Fault(FaultClass.ERROR, Form.SHORT),
     )
-    for transfers, repeats in _runs(recorded.transfers(), exhaustive):
+    for transfers, repeats in transfer_runs(recorded.transfers(), exhaustive):
         for form in forms:
-            yield from _cut(form, transfers, repeats, exhaustive)
+            yield from cuts(form, transfers, repeats, exhaustive)
     size_bytes = prepared.payload_bytes
     if size_bytes is not None and prepared.payload_is_counted:
         if size_bytes:
@@ -156,10 +156,10 @@ def _kill(operation: Operation) -> Fault:
 def _interrupts(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     wanted = [(Form.SIGNAL, what) for what in SIGNALS]
     wanted += [(form, what) for what in _EXCEPTIONS for form in (Form.RAISE_BEFORE, Form.RAISE_AFTER)]
-    for operations in _alike_operations(recorded, exhaustive):
+    for operations in alike_operations(recorded, exhaustive):
         for form, what in wanted:
             make = partial(_raise, fault_class=FaultClass.INTERRUPT, form=form, what=what)
-            yield _spread(recorded, operations, make)
+            yield one_point_each(recorded, operations, make)
     if prepared.payload_bytes is not None:
         for what in _EXCEPTIONS:
             fault = Fault(FaultClass.INTERRUPT, Form.PAYLOAD_RAISES, what=what)
@@ -168,17 +168,17 @@ def _interrupts(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Ite
 
 def _kills(recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     """Before every operation and inside every transfer; after the last one, the run is complete."""
-    for operations in _alike_operations(recorded, exhaustive):
-        yield _spread(recorded, operations, _kill)
-    for transfers, repeats in _runs(recorded.transfers(), exhaustive):
-        yield from _cut(Fault(FaultClass.KILL, Form.KILL), transfers, repeats, exhaustive)
+    for operations in alike_operations(recorded, exhaustive):
+        yield one_point_each(recorded, operations, _kill)
+    for transfers, repeats in transfer_runs(recorded.transfers(), exhaustive):
+        yield from cuts(Fault(FaultClass.KILL, Form.KILL), transfers, repeats, exhaustive)
 
 
-def _alike_operations(recorded: Recorded, exhaustive: bool) -> Iterator[list[Operation]]:
+def alike_operations(recorded: Recorded, exhaustive: bool) -> Iterator[list[Operation]]:
     """Every operation once: alone, or with its like where a long run of equal transfers has a lemma."""
     runs = {
         transfers[0].operation.index: [transfer.operation for transfer in transfers]
-        for transfers, repeats in _runs(recorded.transfers(), exhaustive)
+        for transfers, repeats in transfer_runs(recorded.transfers(), exhaustive)
         if repeats
     }
     inside = {operation.index for operations in runs.values() for operation in operations}
@@ -189,16 +189,16 @@ def _alike_operations(recorded: Recorded, exhaustive: bool) -> Iterator[list[Ope
             yield [operation]
 
 
-def _spread(recorded: Recorded, operations: list[Operation], make: Callable[[Operation], Fault]) -> Group:
+def one_point_each(recorded: Recorded, operations: list[Operation], make: Callable[[Operation], Fault]) -> Group:
     """One point at each of the operations."""
     ranges = tuple(span for operation in operations for span in recorded.start_of(operation))
     if len(operations) == 1:
         return Group((make(operations[0]),), 1, ranges=ranges)
-    chosen = _spread_out(operations)
+    chosen = spread_out(operations)
     return Group(tuple(map(make, chosen)), len(operations), REPEATED, ranges, lambda: map(make, operations))
 
 
-def _spread_out(items: list[_Item]) -> list[_Item]:
+def spread_out(items: list[_Item]) -> list[_Item]:
     """The first, second, middle and last of a run (KVS-CLASS-2)."""
     last = len(items) - 1
     return [items[place] for place in sorted({0, min(1, last), len(items) // 2, last})]
@@ -208,7 +208,7 @@ def _single(fault: Fault) -> Group:
     return Group((fault,), 1)
 
 
-def _runs(transfers: list[Transfer], exhaustive: bool) -> Iterator[tuple[list[Transfer], bool]]:
+def transfer_runs(transfers: list[Transfer], exhaustive: bool) -> Iterator[tuple[list[Transfer], bool]]:
     """Transfers one by one, and long runs of equal ones together with True."""
     start = 0
     while start < len(transfers):
@@ -234,34 +234,38 @@ def _alike(first: Transfer, other: Transfer) -> bool:
     )
 
 
-def _cut(form: Fault, transfers: list[Transfer], repeats: bool, exhaustive: bool) -> Iterator[Group]:
+def cuts(form: Fault, transfers: list[Transfer], repeats: bool, exhaustive: bool) -> Iterator[Group]:
     """The points inside the transfers: after 1 to n-1 bytes (0 and n are the ends of other operations).
 
     A short count of 0 without an error is a point of its own for `short`.
     """
-    least = 0 if form.form is Form.SHORT else 1
     first = transfers[0]
     size_bytes = first.size_bytes
-    if first.atomic or size_bytes <= least:
+    if first.atomic:
+        return
+    chosen = spread_out(transfers)
+    if form.form is Form.SHORT:  # a count of 0 lies not inside: most programs take it for an error
+        yield Group(
+            tuple(_at(form, transfer, 0) for transfer in chosen),
+            len(transfers),
+            REPEATED if repeats else None,
+            tuple(span for transfer in transfers for span in _ranges(transfer, 0, 1)),
+            lambda: (_at(form, transfer, 0) for transfer in transfers),
+        )
+    if size_bytes < 2:
         return
     if not repeats and (exhaustive or size_bytes <= EXHAUSTIVE_BYTES):
-        for byte in range(least, size_bytes):
+        for byte in range(1, size_bytes):
             yield Group((_at(form, first, byte),), 1, ranges=_ranges(first, byte, byte + 1))
         return
-    chosen = _spread_out(transfers)
-    representatives = _representatives(least, size_bytes)
+    representatives = sorted({1, min(2, size_bytes - 1), size_bytes // 2, size_bytes - 1})
     yield Group(
         tuple(_at(form, transfer, byte) for transfer in chosen for byte in representatives),
-        (size_bytes - least) * len(transfers),
+        (size_bytes - 1) * len(transfers),
         REPEATED if repeats else INTERIOR,
-        tuple(span for transfer in transfers for span in _ranges(transfer, least, size_bytes)),
-        lambda: (_at(form, transfer, byte) for transfer in transfers for byte in range(least, size_bytes)),
+        tuple(span for transfer in transfers for span in _ranges(transfer, 1, size_bytes)),
+        lambda: (_at(form, transfer, byte) for transfer in transfers for byte in range(1, size_bytes)),
     )
-
-
-def _representatives(least: int, size_bytes: int) -> list[int]:
-    wanted = {least, 1, 2, size_bytes // 2, size_bytes - 1}
-    return sorted(byte for byte in wanted if least <= byte < size_bytes)
 
 
 def _at(form: Fault, transfer: Transfer, byte: int | None) -> Fault:
@@ -302,12 +306,12 @@ def pairs(recorded: Recorded, trace_of: Callable[[Fault], Trace], *, exhaustive:
 
     `trace_of` gives the run under the first fault alone: what comes after it is the cleaning-up.
     """
-    for operations in _alike_operations(recorded, exhaustive):
+    for operations in alike_operations(recorded, exhaustive):
         numbers = ERRNOS[operations[0].op]
         number = next((n for n in (errno.ENOSPC, errno.EIO) if n in numbers), numbers[0])
         interrupted = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_AFTER, what=KEYBOARD_INTERRUPT)
         for make in (partial(_errno, number=number), interrupted):
-            firsts = [make(operation) for operation in _spread_out(operations)]
+            firsts = [make(operation) for operation in spread_out(operations)]
             tails = [_tail(trace_of(first), first) for first in firsts]
             if len({tuple(op.op for op in tail) for tail in tails}) == 1:
                 yield from _second_faults(firsts, tails, len(operations))

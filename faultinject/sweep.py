@@ -24,9 +24,6 @@ CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
 BLOCK_GROUPS = 256
 """Neighbouring groups that one worker takes together."""
 
-EXPANDED_POINTS_MAX = 1_000_000
-"""A group whose lemma does not apply is executed point by point up to this size, and not measured above."""
-
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -106,6 +103,8 @@ def run_unit(unit: Unit) -> Run:
             _Sweep(unit, swept, run).all()
             run.regions = dict(swept.regions())
             run.notes = swept.notes()
+            for violation in run.violations:
+                violation.script = swept.script(violation.fault, violation.finding)
     except OSError as error:
         # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
         count = run.classes.setdefault(unit.fault_class, ClassCount())
@@ -210,17 +209,13 @@ class _Sweep:
             return False
         if self.unit.fault_class is FaultClass.KILL:
             return True  # a kill is not noticed: the way up to it is the recorded one for every byte
-        ways = {
-            self.swept.trace(fault).shape(max(0, fault.index))
-            for fault in group.faults
-            if fault.byte or fault.form is not Form.SHORT  # accepting nothing at all is a case of its own
-        }
+        ways = {self.swept.trace(fault).shape(max(0, fault.index)) for fault in group.faults}
         return len(ways) <= 1
 
     def _expand(self, group: Group) -> None:
         """The lemma does not apply: every point for itself, or none where they are too many (KVS-CLASS-3)."""
         self._problem(f"{group.lemma} does not apply to {group.faults[0].id} and {group.points - 1} more points")
-        if group.every is None or group.points > EXPANDED_POINTS_MAX:
+        if group.every is None or group.points > self.swept.affordable_points(group):
             self.count.points += group.points
             self.count.not_measured += group.points
             return

@@ -72,9 +72,17 @@ class Swept(ABC):
         """Why a class has no points for this program; empty where it has."""
         return ""
 
+    def affordable_points(self, group: Group) -> int:  # noqa: ARG002 - in process every point costs the same
+        """Up to this many points a group whose lemma does not apply is run point by point; above it is not measured."""
+        return 1_000_000
+
     def notes(self) -> list[str]:
         """What a reader of the report has to know about how the program was run."""
         return []
+
+    def script(self, fault: Fault, finding: Finding) -> str:  # noqa: ARG002 - in process there is no program to run
+        """Shell commands that reproduce a finding with public tools; empty where there are none."""
+        return ""
 
     def regions(self) -> Mapping[str, tuple[int, int]]:
         """Regions of what is saved: name to (offset, end)."""

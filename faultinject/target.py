@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from faultinject.faults import Fault
 from faultinject.memory import MemoryFileSystem
@@ -121,6 +121,17 @@ class Subject(Protocol):
     @property
     def scenario(self) -> str:
         """What the directory holds before."""
+
+    @property
+    def heading(self) -> str:
+        """What stands above the table; empty where its rows say all."""
+
+    @property
+    def label(self) -> tuple[str, ...]:
+        """How a row of the table is called, in lines that are short enough for it; equal ones are added up."""
+
+    def description(self) -> dict[str, Any]:
+        """What it takes to run it again, as plain data for a report."""
 
 
 

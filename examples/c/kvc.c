@@ -165,26 +165,32 @@ static bool failed(struct check *c, const char *operation)
     return false;
 }
 
-ssize_t kvc_read_at(int fd, void *to, size_t n, uint64_t at)
+ssize_t kvc_read_at(struct kvc_file *file, void *to, size_t n, uint64_t at)
 {
     size_t done = 0;
     while (done < n) {
-        ssize_t got = pread(fd, (uint8_t *)to + done, n - done, (off_t)(at + done));
+        ssize_t got = pread(file->fd, (uint8_t *)to + done, n - done, (off_t)(at + done));
         if (got < 0) return -1;
-        if (got == 0) break;
+        if (got == 0) { /* the file ends here by now, or before (KVC-LIMIT-1) */
+            struct stat info;
+            uint64_t end = at + done;
+            if (fstat(file->fd, &info) == 0 && (uint64_t)info.st_size < end) end = (uint64_t)info.st_size;
+            if (end < file->size) file->size = end;
+            break;
+        }
         done += (size_t)got;
     }
     return (ssize_t)done;
 }
 
-int kvc_hash(const struct kvc_file *file, uint64_t at, uint64_t n, uint8_t digest[20])
+int kvc_hash(struct kvc_file *file, uint64_t at, uint64_t n, uint8_t digest[20])
 {
     struct kvc_sha1 sha;
     uint8_t buffer[65536];
     kvc_sha1_start(&sha);
     while (n > 0) {
         size_t piece = n < sizeof buffer ? (size_t)n : sizeof buffer;
-        ssize_t got = kvc_read_at(file->fd, buffer, piece, at);
+        ssize_t got = kvc_read_at(file, buffer, piece, at);
         if (got < 0) return -1;
         if ((size_t)got < piece) return 0;
         kvc_sha1_add(&sha, buffer, piece);
@@ -198,12 +204,10 @@ int kvc_hash(const struct kvc_file *file, uint64_t at, uint64_t n, uint8_t diges
 static bool check_fixed(struct check *c)
 {
     struct kvc_file *f = c->file;
-    ssize_t got = kvc_read_at(f->fd, f->fixed, KVC_FIXED, 0);
+    ssize_t got = kvc_read_at(f, f->fixed, KVC_FIXED, 0);
     if (got < 0) return failed(c, "read");
-    if (got < KVC_FIXED) {
-        f->size = (uint64_t)got;
+    if (got < KVC_FIXED)
         return found(c, "truncated", "KVC-FILE-3", "header", f->size, "no whole fixed part"), false;
-    }
     kvc_decode(f->fixed, &f->header);
     const struct kvc_header *h = &f->header;
     if (memcmp(f->fixed, "KVC", 3) != 0)
@@ -259,10 +263,10 @@ static bool cut(const struct kvc_file *f, struct kvc_map *map, const char *field
 }
 
 /* Reads the eight bytes at map->at, or fewer at the end of the file. -1: an error of the system. */
-static int map_head(const struct kvc_file *f, struct kvc_map *map, uint8_t head[8])
+static int map_head(struct kvc_file *f, struct kvc_map *map, uint8_t head[8])
 {
-    uint64_t left = f->size - map->at;
-    ssize_t got = kvc_read_at(f->fd, head, left < 8 ? (size_t)left : 8, map->at);
+    uint64_t left = f->size > map->at ? f->size - map->at : 0; /* the file may have become shorter */
+    ssize_t got = kvc_read_at(f, head, left < 8 ? (size_t)left : 8, map->at);
     if (got < 0) {
         map->damaged = true;
         map->damage = (struct kvc_problem){.operation = "read", .error = errno, .offset = -1};
@@ -270,7 +274,7 @@ static int map_head(const struct kvc_file *f, struct kvc_map *map, uint8_t head[
     return (int)got;
 }
 
-bool kvc_map_start(const struct kvc_file *f, struct kvc_map *map)
+bool kvc_map_start(struct kvc_file *f, struct kvc_map *map)
 {
     uint8_t head[8];
     *map = (struct kvc_map){.at = f->sections_at};
@@ -291,7 +295,7 @@ bool kvc_map_start(const struct kvc_file *f, struct kvc_map *map)
     return true;
 }
 
-bool kvc_map_next(const struct kvc_file *f, struct kvc_map *map)
+bool kvc_map_next(struct kvc_file *f, struct kvc_map *map)
 {
     uint8_t head[8];
     if (map->damaged || map->next == map->count) return false;
@@ -340,7 +344,7 @@ static bool check_title(struct check *c) /* steps 11 and 12 */
     struct kvc_file *f = c->file;
     uint8_t count[4];
     uint64_t left = f->size - f->end;
-    ssize_t got = left < 4 ? 0 : kvc_read_at(f->fd, count, 4, f->end);
+    ssize_t got = left < 4 ? 0 : kvc_read_at(f, count, 4, f->end);
     if (got < 0) return failed(c, "read");
     if (got < 4)
         return found(c, "bad-section", "KVC-TITLE-1", "title_bytes", f->size, "is cut short"), false;
@@ -349,11 +353,10 @@ static bool check_title(struct check *c) /* steps 11 and 12 */
         return found(c, "bad-section", "KVC-TITLE-1", "title", f->size, "is cut short"), false;
     if (f->title_bytes > KVC_TITLE_MAX)
         return found(c, "limit", "KVC-TITLE-3", "title_bytes", f->end, "is over 65536"), false;
-    got = kvc_read_at(f->fd, f->title, f->title_bytes, f->end + 4);
+    got = kvc_read_at(f, f->title, f->title_bytes, f->end + 4);
     if (got < 0) return failed(c, "read");
-    if ((uint64_t)got < f->title_bytes) /* the file became shorter (KVC-LIMIT-1) */
-        return found(c, "bad-section", "KVC-TITLE-1", "title", f->end + 4 + (uint64_t)got,
-                     "is cut short"), false;
+    if ((uint64_t)got < f->title_bytes)
+        return found(c, "bad-section", "KVC-TITLE-1", "title", f->size, "is cut short"), false;
     f->end += 4 + (uint64_t)f->title_bytes;
     return true;
 }
@@ -369,7 +372,10 @@ static bool check_identity(struct check *c, const char *name) /* step 13 */
             return found(c, "truncated", "KVC-FILE-3", "text", f->size, "became shorter"), false;
         f->text_hashed = true;
     }
-    if (is_fixed_name(name) || (!session && !f->text_hashed)) return true;
+    /* A file's own name that is no entry's says nothing; a name that was told is tested (KVC-NAME-1). */
+    bool known = c->how->name != NULL || kvc_is_digest_name(name);
+    if (is_fixed_name(name) || !known || (!session && !f->text_hashed)) return true;
+    f->identity_checked = true;
     uint8_t digest[20];
     memcpy(digest, f->text_sha1, 20);
     if (session) {
@@ -397,6 +403,16 @@ static int open_entry(int directory, const char *path, int how, struct stat *inf
     return fd;
 }
 
+/* Whether it is no regular file that could not be opened: a link (ELOOP), a socket, a directory for writing. */
+static bool is_other_kind(int directory, const char *path)
+{
+    int error = errno;
+    struct stat info;
+    bool other = fstatat(directory, path, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(info.st_mode);
+    errno = error;
+    return other;
+}
+
 size_t kvc_read(const char *path, const struct kvc_reading *how, struct kvc_file *file,
                 struct kvc_problem problems[KVC_PROBLEMS_MAX])
 {
@@ -406,14 +422,20 @@ size_t kvc_read(const char *path, const struct kvc_reading *how, struct kvc_file
     struct stat info;
     memset(file, 0, sizeof *file);
     file->fd = open_entry(AT_FDCWD, path, O_RDONLY, &info);
-    if (file->fd < 0) return failed(&c, "open"), c.found;
-    file->size = (uint64_t)info.st_size;
-    if (!S_ISREG(info.st_mode))
+    if (file->fd < 0 ? is_other_kind(AT_FDCWD, path) : !S_ISREG(info.st_mode)) /* step 0 */
         return found(&c, "identity-mismatch", "KVC-NAME-7", "name", UINT64_MAX, "no regular file"),
                c.found;
-    if (check_fixed(&c) && (!(file->header.flags & KVC_TOOL_MAP) || check_tool_map(&c))
-        && (!(file->header.flags & KVC_TITLE) || check_title(&c)))
-        check_identity(&c, name);
+    if (file->fd < 0) return failed(&c, "open"), c.found;
+    file->size = (uint64_t)info.st_size;
+    uint64_t size;
+    do { /* again where the file has become shorter meanwhile: it is judged as cut off there (KVC-LIMIT-1) */
+        size = file->size;
+        c.found = 0;
+        file->map_damaged = file->text_hashed = file->identity_checked = false;
+        if (check_fixed(&c) && (!(file->header.flags & KVC_TOOL_MAP) || check_tool_map(&c))
+            && (!(file->header.flags & KVC_TITLE) || check_title(&c)))
+            check_identity(&c, name);
+    } while (file->size < size);
     return c.found;
 }
 
@@ -434,13 +456,25 @@ static bool refuse_tools(const struct kvc_entry *e, struct kvc_problem *p)
         return true;
     for (size_t i = 0; i < e->tool_count; i++) {
         const struct kvc_tool *t = &e->tools[i];
-        if (refuse(p, t->id.n == 0 || t->id.n > KVC_ID_MAX, "KVC-TOOLMAP-4", "id_bytes",
-                   "is not 1 to 256")
-            || refuse(p, t->block.n == 0 || t->block.n > KVC_BLOCK_MAX, "KVC-TOOLMAP-5", "block_bytes",
+        char id[64], block[64];
+        snprintf(id, sizeof id, "tool_map.entries[%zu].id_bytes", i);
+        snprintf(block, sizeof block, "tool_map.entries[%zu].block_bytes", i);
+        if (refuse(p, t->id.n == 0 || t->id.n > KVC_ID_MAX, "KVC-TOOLMAP-4", id, "is not 1 to 256")
+            || refuse(p, t->block.n == 0 || t->block.n > KVC_BLOCK_MAX, "KVC-TOOLMAP-5", block,
                       "is not 1 to 536870912"))
             return true;
     }
     return false;
+}
+
+/* Of lengths that are within their limits, so that the sum stays far below 2^63. */
+static uint64_t section_bytes(const struct kvc_entry *e)
+{
+    uint64_t sum = e->has_title ? 4 + e->title.n : 0;
+    if (e->has_tool_map) sum += 8;
+    for (size_t i = 0; e->has_tool_map && i < e->tool_count; i++)
+        sum += 8 + e->tools[i].id.n + e->tools[i].block.n;
+    return sum;
 }
 
 /* Every rule for writers, before anything is created (KVS-SAVE-1). */
@@ -463,11 +497,11 @@ static bool refuse_entry(const struct kvc_entry *e, struct kvc_problem *p)
            || refuse(p, e->text.n > UINT32_MAX, "KVC-WRITER-5", "text_bytes", "is over 2^32-1")
            || refuse(p, e->payload_bytes == 0 && !e->has_title, "KVC-PAYLOAD-2",
                      "header.payload_bytes", "is 0 in an entry without title")
-           || refuse(p, e->payload_bytes > UINT64_C(9223372036854775755) - e->text.n, "KVC-FILE-4",
-                     "header.payload_bytes", "lengths add up to more than a file can have")
            || refuse(p, e->has_title && e->title.n > KVC_TITLE_MAX, "KVC-TITLE-3", "title_bytes",
                      "is over 65536")
-           || (e->has_tool_map && refuse_tools(e, p));
+           || (e->has_tool_map && refuse_tools(e, p))
+           || refuse(p, e->payload_bytes > UINT64_C(9223372036854775755) - e->text.n - section_bytes(e),
+                     "KVC-FILE-4", "header.payload_bytes", "lengths add up to more than a file can have");
 }
 
 static void encode_entry(const struct kvc_entry *e, uint8_t fixed[KVC_FIXED], char *name)
@@ -679,8 +713,10 @@ bool kvc_save(int directory, const struct kvc_entry *entry, struct kvc_report *r
                  && settle(&s) && publish(&s);
     if (s.fd >= 0 && !saved && report->visible != KVC_VISIBLE)
         drop_temp(&s);
-    else if (s.fd >= 0 && close(s.fd) != 0) /* gives the lock up, after publication (KVS-SAVE-8) */
-        report->close_error = errno;        /* tells nothing of the content: settle() did */
+    else if (s.fd >= 0 && close(s.fd) != 0) { /* gives the lock up, after publication (KVS-SAVE-8) */
+        report->close_error = errno;
+        if (saved) saved = broke(&s, "close", NULL, NULL); /* with the new content visible */
+    }
     return saved;
 }
 
@@ -691,8 +727,9 @@ static int open_locked(struct saver *s, const char *name, struct stat *info)
 {
     for (int tries = 0; tries < 100; tries++) {
         int fd = open_entry(s->directory, name, O_RDWR, info);
-        if (fd < 0) return broke(s, "open", NULL, NULL), -1;
-        if (!S_ISREG(info->st_mode)) {
+        bool other = fd < 0 ? is_other_kind(s->directory, name) : !S_ISREG(info->st_mode);
+        if (fd < 0 && !other) return broke(s, "open", NULL, NULL), -1;
+        if (other) {
             refuse(&s->report->failure, true, "KVC-NAME-7", "name", "no regular file");
             s->report->failure.category = "identity-mismatch";
         } else if (flock(fd, LOCK_EX) != 0 || fstat(fd, info) != 0) {
@@ -703,7 +740,7 @@ static int open_locked(struct saver *s, const char *name, struct stat *info)
             close(fd);
             continue;
         }
-        close(fd);
+        if (fd >= 0) close(fd);
         return -1;
     }
     return broke(s, "open", "KVS-TOUCH-1", "the entry was replaced 100 times"), -1;
@@ -779,8 +816,10 @@ static bool is_foreign_temp(const char *name) /* KVS-RECOVER-5 */
 static const char *recover_one(int directory, const char *name)
 {
     struct stat info;
-    /* For writing, since flock over NFS is a lock that an exclusive one needs that for. */
+    /* For writing, since flock over NFS is a lock that an exclusive one needs that for; else for reading. */
     int fd = open_entry(directory, name, O_RDWR, &info);
+    if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
+        fd = open_entry(directory, name, O_RDONLY, &info);
     if (fd < 0 && errno == ENOENT) return NULL;
     if (fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) return "not-regular";
     if (fd < 0) return "failed";

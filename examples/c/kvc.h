@@ -74,7 +74,8 @@ bool kvc_is_entry_name(const char *name);
 struct kvc_reading {
     enum kvc_profile profile; /* KVC_AUTO unless told (KVC-PROFILE-2) */
     uint64_t text_limit;      /* KVC-LIMIT-3 */
-    const char *name;         /* NULL: the last part of the path (KVC-NAME-1) */
+    const char *name;         /* tested, whatever its form. NULL: the last part of the path, which is
+                               * tested if it is an entry's; else the identity is unknown (KVC-NAME-1) */
     bool verify;              /* collect everything, instead of stopping at the first problem */
 };
 
@@ -89,6 +90,7 @@ struct kvc_file {
     uint64_t end;        /* of the last section; unknown (sections_at) where map_damaged */
     bool map_damaged;    /* the entry is usable, its tool map only up to the damage (KVC-TOOLMAP-6) */
     bool text_hashed;
+    bool identity_checked; /* step 13 was taken; if not, nobody may use the content (KVC-NAME-1) */
     uint8_t text_sha1[20];
     uint32_t title_bytes;
     uint8_t title[KVC_TITLE_MAX];
@@ -98,9 +100,10 @@ struct kvc_file {
 size_t kvc_read(const char *path, const struct kvc_reading *how, struct kvc_file *file,
                 struct kvc_problem problems[KVC_PROBLEMS_MAX]);
 /* Hashes n bytes at an offset. 1: done. 0: the file ends before. -1: errno. */
-int kvc_hash(const struct kvc_file *file, uint64_t at, uint64_t n, uint8_t digest[20]);
-/* Reads n bytes at an offset; fewer only where the file ends. -1: errno. */
-ssize_t kvc_read_at(int fd, void *to, size_t n, uint64_t at);
+int kvc_hash(struct kvc_file *file, uint64_t at, uint64_t n, uint8_t digest[20]);
+/* Reads n bytes at an offset; fewer only where the file ends. -1: errno. A file that has become
+ * shorter than `size` says is taken as cut off: `size` is lowered (KVC-LIMIT-1). */
+ssize_t kvc_read_at(struct kvc_file *file, void *to, size_t n, uint64_t at);
 
 /* One pass over a tool map; each entry is checked before the next is looked at (KVC-LIMIT-4). */
 struct kvc_map {
@@ -111,8 +114,8 @@ struct kvc_map {
     bool damaged; /* then `damage` says how */
     struct kvc_problem damage;
 };
-bool kvc_map_start(const struct kvc_file *file, struct kvc_map *map);
-bool kvc_map_next(const struct kvc_file *file, struct kvc_map *map); /* false: end or damage */
+bool kvc_map_start(struct kvc_file *file, struct kvc_map *map);
+bool kvc_map_next(struct kvc_file *file, struct kvc_map *map); /* false: end or damage */
 
 /* ---- writing ---- */
 

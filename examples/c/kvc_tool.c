@@ -259,27 +259,32 @@ static void json_header(const struct kvc_file *f)
     putchar('}');
 }
 
-/* The file changed between the checks and the use (KVC-LIMIT-1). */
-static struct kvc_problem became_shorter(const char *category, const char *clause, const char *field)
+/* Bytes that were there when the file was checked did not come: the file has become shorter (KVC-LIMIT-1),
+ * or, where `got` is negative, the system failed to deliver them, which has no category. */
+static struct kvc_problem did_not_come(const struct kvc_file *f, ssize_t got, const char *category,
+                                       const char *clause)
 {
-    struct kvc_problem p = {.category = category, .clause = clause, .offset = -1,
-                            .message = "became shorter or unreadable while it was read"};
-    snprintf(p.field, sizeof p.field, "%s", field);
-    return p;
+    if (got < 0) return (struct kvc_problem){.operation = "read", .error = errno, .offset = -1};
+    return (struct kvc_problem){.category = category, .clause = clause, .offset = (int64_t)f->size,
+                                .message = "became shorter while it was read"};
 }
 
 /* The entries before the damage, if there is any, and the damage (KVC-TOOLMAP-6). */
-static void json_tool_map(const struct kvc_file *f)
+static void json_tool_map(struct kvc_file *f)
 {
     struct kvc_map map;
     uint8_t id[KVC_ID_MAX], digest[20];
     bool more = kvc_map_start(f, &map), first = true;
     printf(", \"tool_map\": {\"entries\": [");
     while (more && kvc_map_next(f, &map)) {
-        if (kvc_read_at(f->fd, id, map.id_bytes, map.id_at) != (ssize_t)map.id_bytes
-            || kvc_hash(f, map.block_at, map.block_bytes, digest) != 1) {
+        ssize_t got = kvc_read_at(f, id, map.id_bytes, map.id_at);
+        bool whole = got == (ssize_t)map.id_bytes;
+        if (whole) got = kvc_hash(f, map.block_at, map.block_bytes, digest);
+        if (!whole || got != 1) {
             map.damaged = true;
-            map.damage = became_shorter("bad-section", "KVC-TOOLMAP-6", "tool_map.entries");
+            map.damage = did_not_come(f, got, "bad-section", "KVC-TOOLMAP-6");
+            snprintf(map.damage.field, sizeof map.damage.field, "tool_map.entries[%" PRIu32 "].%s",
+                     map.next - 1, whole ? "block" : "id");
             break;
         }
         printf("%s{\"block_bytes\": %" PRIu32, first ? "" : ", ", map.block_bytes);
@@ -299,21 +304,30 @@ static void json_tool_map(const struct kvc_file *f)
     putchar('}');
 }
 
-static int show(const struct kvc_file *f, const char *name)
+static const char *identity_of(const struct kvc_file *f, const char *name)
+{
+    return f->identity_checked ? "matches" : strcmp(name, "sysprompt.kv") == 0 ? "fixed-name" : "unknown";
+}
+
+static int show(struct kvc_file *f, const char *name)
 {
     static uint8_t text[4096];
     uint8_t payload[20];
     size_t shown = f->header.text_bytes < sizeof text ? f->header.text_bytes : sizeof text;
-    if (kvc_read_at(f->fd, text, shown, KVC_FIXED) != (ssize_t)shown
-        || kvc_hash(f, f->payload_at, f->header.payload_bytes, payload) != 1) {
-        struct kvc_problem p = became_shorter("truncated", "KVC-FILE-3", "payload");
+    ssize_t got = kvc_read_at(f, text, shown, KVC_FIXED);
+    bool whole = got == (ssize_t)shown;
+    if (whole) got = kvc_hash(f, f->payload_at, f->header.payload_bytes, payload);
+    if (!whole || got != 1) {
+        struct kvc_problem p = did_not_come(f, got, "truncated", "KVC-FILE-3");
+        strcpy(p.field, f->size < f->payload_at ? "text" : "payload");
         printf("{\"ok\": false, ");
         json_problem(&p);
         puts("}");
-        return REJECTED;
+        return exit_code(&p);
     }
     printf("{\"ok\": true");
     json_field("name", name);
+    json_field("identity", identity_of(f, name)); /* unknown: shown, and not to be used (KVC-NAME-1) */
     json_number("size", f->size);
     json_field("profile", profile_name(f->profile));
     json_header(f);
@@ -324,7 +338,7 @@ static int show(const struct kvc_file *f, const char *name)
     json_hex("payload_sha1", payload, 20); /* of what is there: nothing vouches for it */
     if (f->header.flags & KVC_TOOL_MAP) json_tool_map(f);
     if (f->header.flags & KVC_TITLE) json_hex("title", f->title, f->title_bytes);
-    if (!f->map_damaged) json_number("bytes_behind", f->size - f->end); /* KVC-FILE-5 */
+    if (!f->map_damaged) json_number("bytes_behind", f->size > f->end ? f->size - f->end : 0); /* KVC-FILE-5 */
     puts("}");
     return DONE;
 }
@@ -340,8 +354,8 @@ static int judge(const struct kvc_file *f, const struct kvc_problem *problems, s
         json_problem(&problems[i]);
         putchar('}');
     }
-    putchar(']');
-    if (usable && !f->map_damaged) json_number("bytes_behind", f->size - f->end);
+    printf("], \"identity_checked\": %s", f->identity_checked ? "true" : "false");
+    if (usable && !f->map_damaged) json_number("bytes_behind", f->size > f->end ? f->size - f->end : 0);
     json_field("not_covered", "payload and header values have no checksum (kvc.md, chapter 8)");
     puts("}");
     return n == 0 ? DONE : exit_code(&problems[n - 1]);

@@ -52,6 +52,10 @@ int main(int argc, char **argv)
         say_failed("fsync directory");
         fputs("the new entry is visible\n", stderr);
     }
-    if (fclose(out) != 0) say_failed("fclose"); /* the buffer was empty, nothing is lost by it */
-    return synced ? say_saved(job) : 1;
+    bool closed = fclose(out) == 0; /* the lock goes with it (KVS-SAVE-8) */
+    if (!closed) {
+        say_failed("fclose");
+        fputs("the new entry is visible\n", stderr);
+    }
+    return synced && closed ? say_saved(job) : 1;
 }

@@ -7,9 +7,6 @@ from importlib import resources
 from typing import Any
 
 from faultinject.coverage import ClassCount, Run, Violation
-from faultinject.kvc import KvcTarget, Operation
-from faultinject.kvc_content import Source
-from kvformat.temp_names import TempKind
 
 SCHEMA_ID = "faultinject-report/1"
 """Stands in every document; a change that breaks readers gets another number."""
@@ -36,18 +33,6 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def target_of(run: dict[str, Any]) -> KvcTarget:
-    """The target of a run of a document, to run it again. Raises KeyError or ValueError for other documents."""
-    target = run["target"]
-    return KvcTarget(
-        Operation(target["operation"]),
-        target["strategy"],
-        target["scenario"],
-        TempKind(target["temp"]),
-        Source(**target["source"]),
-    )
-
-
 def _run(run: Run) -> dict[str, Any]:
     target = run.target
     described: dict[str, Any] = {
@@ -61,20 +46,9 @@ def _run(run: Run) -> dict[str, Any]:
             for name, (start, end) in run.regions.items()
         },
         "problems": run.problems,
+        "notes": run.notes,
     }
-    if isinstance(target, KvcTarget):
-        source = target.source
-        described["target"] = {
-            "operation": str(target.operation),
-            "strategy": target.strategy,
-            "scenario": str(target.scenario),
-            "temp": str(target.temp),
-            "source": {
-                "path": source.path,
-                "payload_bytes": source.payload_bytes,
-                "piece_bytes": source.piece_bytes,
-            },
-        }
+    described["target"] = target.description()
     return described
 
 
@@ -89,16 +63,22 @@ def _count(count: ClassCount) -> dict[str, Any]:
         "by": {"execution": count.by_execution, "class": count.by_class, "sampling": count.by_sampling},
         "executed": count.executed,
         "lemmas": sorted(count.lemmas),
+        "executors": dict(sorted(count.executors.items())),
+        "void": count.void,
     }
 
 
 def _violation(run: Run, violation: Violation) -> dict[str, Any]:
+    script = {"script": violation.script} if violation.script else {}
     return {
+        **script,
         "kind": str(violation.finding.kind),
         "class": str(violation.fault.fault_class),
         "point": violation.fault.id,
         "points": violation.points,
         "operation": violation.operation,
+        "operations": [{"operation": one, "points": points} for one, points in violation.operations.items()],
+        "span": None if violation.span is None else list(violation.span),
         "offset": violation.offset,
         "region": violation.region,
         "clause": violation.finding.kind.clause,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from faultinject.execute import Executor, Stage
-from faultinject.faults import Fault, parse_fault
 from faultinject.ground import RealGround
-from faultinject.oracle import Kind
-from faultinject.report.document import target_of
+from faultinject.kvc import KvcTarget
+from faultinject.report.told import MISUNDERSTOOD, ReplayError, check_usable, make_usable, told
 
-
-class ReplayError(Exception):
-    """The report, or the violation asked for, cannot be replayed; the text says why."""
+__all__ = ["Replay", "ReplayError"]
 
 
 class Replay:
@@ -26,24 +22,16 @@ class Replay:
     """
 
     def __init__(self, report: dict[str, Any], violation_id: str, directory: Path | None) -> None:
-        violations = report.get("violations")
-        if not isinstance(violations, list) or not all(isinstance(violation, dict) for violation in violations):
-            raise ReplayError("it is no report of faultinject: it has no list of violations")
-        violation = next((one for one in violations if one.get("id") == violation_id), None)
-        if violation is None:
-            known = ", ".join(str(one.get("id")) for one in violations[:10])
-            raise ReplayError(f"the report has no violation {violation_id!r}; it has: {known or 'none'}")
+        violation = told(report, violation_id)
+        self.kind = violation.kind
+        self.fault = violation.fault
         try:
-            self.kind = Kind(violation["kind"])
-            self.target = target_of(report["runs"][violation["run"]])
-            self.fault: Fault = parse_fault(violation["point"])
+            self.target = KvcTarget.described(violation.target)
             self._prepared = self.target.prepare()
-        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
-            raise ReplayError(f"violation {violation_id} does not say how to run it again: {error}") from error
-        if directory is not None and directory.exists() and any(directory.iterdir()):
-            raise ReplayError(f"{directory} is not empty; give another directory")
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="faultinject-replay-"))
-        self.directory.mkdir(parents=True, exist_ok=True)
+        except MISUNDERSTOOD as error:
+            raise violation.misunderstood(error) from error
+        check_usable(directory)
+        self.directory = make_usable(directory)
 
     def run(self) -> Iterator[Stage]:
         """The stages one after the other, up to the one at which the violation shows, or to the last."""
@@ -61,3 +49,7 @@ class Replay:
     def place(self) -> Path:
         """The directory as the last stage left it."""
         return self.directory / "directory"
+
+    def listing(self) -> list[tuple[int, str]]:
+        """What is in it: size in bytes and name."""
+        return [(path.lstat().st_size, path.name) for path in sorted(self.place.iterdir())]

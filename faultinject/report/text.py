@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from faultinject.coverage import ClassCount, Run
+from faultinject.coverage import ClassCount, Run, Violation
 from faultinject.faults import FaultClass
 from faultinject.oracle import Verdict
+from faultinject.printable import printable
 
 _SHOWN_MAX = 20
 
 
 def print_report(console: Console, runs: list[Run]) -> None:
     """Prints everything that a person needs to decide; the JSON document has the rest."""
-    groups = _grouped(runs)
-    console.print(_table(groups))
+    heading = runs[0].target.heading if runs else ""
+    if heading:
+        console.print(f"[bold]{_shown(heading)}[/]", highlight=False)
+    console.print(_table(_grouped(runs), "start" if heading else "operation"))
+    _print_executors(console, runs)
     _print_regions(console, runs)
     _print_violations(console, runs)
-    _print_problems(console, runs)
+    _print_notes(console, runs)
     console.print(_verdict(runs))
+
+
+def _shown(text: str) -> str:
+    """Names and texts that are not ours: neither markup nor control characters."""
+    return escape(printable(text))
 
 
 def verdict(runs: list[Run]) -> Verdict:
@@ -33,7 +42,7 @@ def verdict(runs: list[Run]) -> Verdict:
         return Verdict.HARNESS_ERROR
     if any(count.violated for count in counts):
         return Verdict.VIOLATED
-    if not counts or any(count.not_measured or not count.points for count in counts):
+    if not counts or any(count.not_measured or not (count.points or count.void) for count in counts):
         return Verdict.NOT_MEASURED
     return Verdict.HELD
 
@@ -45,30 +54,29 @@ def level(runs: Iterable[Run]) -> int | None:
     return min(decided) if decided and len(decided) == len(levels) else None
 
 
-def _grouped(runs: list[Run]) -> dict[tuple[str, str], list[Run]]:
-    groups: dict[tuple[str, str], list[Run]] = {}
+def _grouped(runs: list[Run]) -> dict[tuple[str, ...], list[Run]]:
+    groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.target.subject, run.target.strategy), []).append(run)
+        groups.setdefault(run.target.label, []).append(run)
     return groups
 
 
-def _table(groups: dict[tuple[str, str], list[Run]]) -> Table:
+def _table(groups: dict[tuple[str, ...], list[Run]], first: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("operation", no_wrap=True)
+    table.add_column(first, no_wrap=True)
     table.add_column("class", no_wrap=True)
     for column in ("points", "run", "by class", "held", "viol.", "miss"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("level", no_wrap=True)
-    for (subject, strategy), runs in groups.items():
+    for lines, runs in groups.items():
         reached = level(runs)
-        lines = _label(subject, strategy)
         swept = {name for run in runs for name in run.classes}
         classes = [name for name in FaultClass if name in swept]
         for place, fault_class in enumerate(classes):
             count = _sum(run.classes[fault_class] for run in runs if fault_class in run.classes)
             missed = count.not_measured + count.harness_errors
             table.add_row(
-                escape(lines[place] if place < len(lines) else ""),
+                _shown(lines[place] if place < len(lines) else ""),
                 str(fault_class),
                 _number(count.points),
                 _number(count.by_execution),
@@ -87,13 +95,6 @@ def _number(count: int) -> str:
     if count < 1_000_000:
         return f"{count:,}"
     return f"{count / 1e6:,.2f}M" if count < 1e9 else f"{count / 1e9:,.2f}G"
-
-
-def _label(subject: str, strategy: str) -> list[str]:
-    """What is swept, in lines short enough for a terminal of 80 columns."""
-    operation, _, detail = subject.removeprefix("kvformat ").replace("-tool-map", " map").partition(" (")
-    first = operation if strategy == "-" else f"{operation} {strategy}"
-    return [first, detail.rstrip(")")] if detail else [first]
 
 
 def _sum(counts: Iterable[ClassCount]) -> ClassCount:
@@ -115,41 +116,80 @@ def _print_regions(console: Console, runs: list[Run]) -> None:
             sizes[name] = (covered + run.covered_bytes(name), total + end - start)
     # Rounded down: 100% is said of all bytes and of nothing less.
     listed = ", ".join(
-        f"{name} {covered * 100 // total}%" if total else name for name, (covered, total) in sizes.items()
+        _shown(f"{name} {covered * 100 // total}%" if total else name) for name, (covered, total) in sizes.items()
     )
     covered = sum(covered for covered, _ in sizes.values())
     total = sum(total for _, total in sizes.values())
     console.print(f"Cut at {covered:,} of {total:,} bytes of the files saved: {listed}", highlight=False)
 
 
+def _print_executors(console: Console, runs: list[Run]) -> None:
+    """Of a program that is not ours: how its points were run."""
+    total = _sum(count for run in runs for count in run.classes.values())
+    if total.executors:
+        listed = ", ".join(f"{name} {made:,}" for name, made in sorted(total.executors.items()))
+        console.print(f"Runs by executor: {listed}", highlight=False)
+    for reason in dict.fromkeys(
+        f"{name}: {count.void}" for run in runs for name, count in run.classes.items() if count.void
+    ):
+        console.print(f"No points of class {_shown(reason)}", highlight=False)
+
+
 def _print_violations(console: Console, runs: list[Run]) -> None:
-    shown = 0
+    """Each cause once, whatever scenarios it shows in; ids are those of the JSON document."""
+    alike: dict[Hashable, list[tuple[int, Run, Violation]]] = {}
+    number = 0
     for run in runs:
         for violation in run.violations:
-            shown += 1
-            if shown > _SHOWN_MAX:
-                continue
-            finding = violation.finding
-            where = f", byte {violation.offset}" if violation.offset is not None else ""
-            where += f" ({violation.region})" if violation.region else ""
-            more = f"  [dim](and {violation.points - 1:,} more points alike)[/]" if violation.points > 1 else ""
-            console.print(
-                f"[bold red]V{shown} {finding.kind}[/] {finding.kind.clause}: "
-                f"{escape(run.target.subject)}, {escape(run.target.strategy)}, {escape(run.target.scenario)}\n"
-                f"   at {escape(violation.operation)}{where}: {escape(violation.fault.id)}{more}\n"
-                f"   {escape(repr(finding.name))}: {escape(finding.detail)}",
-                highlight=False,
-            )
-    if shown > _SHOWN_MAX:
-        console.print(f"… and {shown - _SHOWN_MAX} more violations; --json has them all", highlight=False)
+            number += 1
+            key = run.target.heading, violation.cause if run.target.heading else number
+            alike.setdefault(key, []).append((number, run, violation))
+    for shown in list(alike.values())[:_SHOWN_MAX]:
+        _print_violation(console, shown)
+    if len(alike) > _SHOWN_MAX:
+        console.print(f"… and {len(alike) - _SHOWN_MAX} more violations; --json has them all", highlight=False)
 
 
-def _print_problems(console: Console, runs: list[Run]) -> None:
+def _print_violation(console: Console, shown: list[tuple[int, Run, Violation]]) -> None:
+    number, run, violation = shown[0]
+    finding = violation.finding
+    target = run.target
+    others = "".join(f", V{other} {_shown(one.target.scenario)}" for other, one, _ in shown[1:])
+    which = target.scenario if target.heading else f"{target.subject}, {target.strategy}, {target.scenario}"
+    where = f", byte {violation.offset}" if violation.offset is not None else ""
+    where += f" ({violation.region})" if violation.region else ""
+    console.print(
+        f"[bold red]V{number} {finding.kind}[/] {finding.kind.clause}: {_shown(which)}{others}\n"
+        f"   at {_shown(violation.operation)}{_shown(where)}: {_shown(violation.fault.id)}\n"
+        f"   {_shown(repr(finding.name)) + ': ' if finding.name else ''}{_shown(finding.detail)}",
+        highlight=False,
+    )
+    points = sum(one.points for _, _, one in shown)
+    if points > 1:
+        console.print(f"   [dim]{points:,} points: {_shown(_where_all(shown))}[/]", highlight=False)
+
+
+def _where_all(shown: list[tuple[int, Run, Violation]]) -> str:
+    """At which operations it shows, added up by their kind."""
+    kinds: dict[str, int] = {}
+    for _, _, violation in shown:
+        for operation, points in violation.operations.items():
+            _, _, rest = operation.partition(" ")
+            kind = rest.partition(" ")[0] if operation.startswith("#") else operation
+            kinds[kind] = kinds.get(kind, 0) + points
+    listed = ", ".join(f"{kind} {points:,}" for kind, points in kinds.items())
+    span = shown[0][2].span
+    return listed + (f"; cut at bytes {span[0]:,} to {span[1]:,}" if span is not None and span[0] < span[1] else "")
+
+
+def _print_notes(console: Console, runs: list[Run]) -> None:
     problems = list(dict.fromkeys(problem for run in runs for problem in run.problems))
-    for problem in problems[:_SHOWN_MAX]:
-        console.print(f"[yellow]note[/] {escape(problem)}", highlight=False)
-    if len(problems) > _SHOWN_MAX:
-        console.print(f"… and {len(problems) - _SHOWN_MAX} more notes; --json has them all", highlight=False)
+    notes = list(dict.fromkeys(note for run in runs for note in run.notes))
+    marked = [f"[yellow]problem[/] {_shown(one)}" for one in problems] + [f"note {_shown(one)}" for one in notes]
+    for line in marked[:_SHOWN_MAX]:
+        console.print(line, highlight=False)
+    if len(marked) > _SHOWN_MAX:
+        console.print(f"… and {len(marked) - _SHOWN_MAX} more notes; --json has them all", highlight=False)
 
 
 def _verdict(runs: list[Run]) -> str:

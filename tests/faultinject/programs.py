@@ -134,8 +134,18 @@ class Tiny(Prepared):
         return "head" if offset < 4 else "body"
 
 
+class Labelled:
+    """What reports ask of a target, for one that is in no report that is replayed."""
+
+    heading = ""
+    label = ("a target",)
+
+    def description(self) -> dict[str, Any]:
+        return {}
+
+
 @dataclass(frozen=True)
-class TinyTarget:
+class TinyTarget(Labelled):
     """A target made anew for every unit by a function without arguments."""
 
     make: Callable[[], Prepared]

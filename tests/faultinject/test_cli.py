@@ -16,13 +16,14 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from faultinject.cli import EXIT, main
+from faultinject.cli import main
 from faultinject.coverage import Run
 from faultinject.faults import FaultClass
 from faultinject.kvc import Operation, Scenario
 from faultinject.oracle import Verdict
 from faultinject.report.document import schema
 from faultinject.sweep import CLASSES
+from faultinject.terminal import EXIT
 from tests.kvformat.samples import SESSION, SESSION_NAME
 from tests.mutants.harness import swept as mutant_swept
 from tests.mutants.wrong import NoUnlink
@@ -65,7 +66,7 @@ def test_exit_codes_are_those_of_the_documentation(said: Verdict, exit_code: int
 
 
 def swept_instead(monkeypatch: pytest.MonkeyPatch, runs: list[Run]) -> None:
-    monkeypatch.setattr("faultinject.cli.sweep", lambda *_: runs)
+    monkeypatch.setattr("faultinject.terminal.sweep", lambda *_: runs)
 
 
 def test_a_violation_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_the_examples_of_the_help_are_right(tmp_path: Path, monkeypatch: pytest.
         units.append(len(work))
         return []
 
-    monkeypatch.setattr("faultinject.cli.sweep", counted)
+    monkeypatch.setattr("faultinject.terminal.sweep", counted)
     shown = examples("sweep")
     assert len(shown) >= 5
     for example in shown:
@@ -267,3 +268,45 @@ def test_ctrl_c_is_quick(tmp_path: Path) -> None:
 
 def test_classes_are_those_of_the_sweep() -> None:
     assert CLASSES == (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
+
+
+def test_a_file_that_was_named_relative_is_found_from_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / SESSION_NAME).write_bytes(SESSION)
+    monkeypatch.chdir(home)
+    run("--file", SESSION_NAME, *ONE[2:], "--class", "kill", "--json", "report.json")
+    report = json.loads((home / "report.json").read_text("utf-8"))
+    # A violation made by hand, since nothing is found: what matters is that it can be run.
+    report["violations"] = [{"id": "V1", "run": 0, "kind": "partial-visible", "point": "kill/0/open/kill"}]
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report), "utf-8")
+    monkeypatch.chdir(elsewhere)
+    result = CliRunner().invoke(main, ["replay", str(path), "V1", "--dir", "place"])
+    assert result.exit_code == 1, result.output
+    assert (elsewhere / "place" / "directory" / SESSION_NAME).exists()
+    del report["runs"][0]["target"]["source"]["directory"]
+    path.write_text(json.dumps(report), "utf-8")
+    result = CliRunner().invoke(main, ["replay", str(path), "V1", "--dir", "other"])
+    assert result.exit_code == 2, result.output
+    assert SESSION_NAME[:20] in result.output
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="programs are traced on Linux only")
+def test_replay_of_an_audit(tmp_path: Path) -> None:
+    program = ["sh", "-c", 'printf text >"$1/data"', "sh", "{dir}"]
+    path = tmp_path / "report.json"
+    done = process("audit", "--jobs", "1", "--class", "kill", "--json", str(path), "--", *program)
+    assert done.returncode == 1, done.stderr
+    again = process("replay", str(path), "V1", "--dir", str(tmp_path / "place"))
+    assert again.returncode == 0, again.stderr
+    assert "after the fault, which reported nothing:" in again.stdout
+    assert "partial-visible (KVS-INV-1): 'data': the file is empty" in again.stdout
+    assert str(tmp_path / "place" / "directory") in again.stdout
+    assert (tmp_path / "place" / "directory" / "data").read_bytes() == b""
+    missing = process("replay", str(path), "V99")
+    assert missing.returncode == 2
+    assert "it has: V1" in " ".join(missing.stderr.split())

@@ -67,7 +67,7 @@ def test_every_way_of_breaking_is_drawn() -> None:
 
     found: set[str] = set()
 
-    @settings(max_examples=500, database=None, derandomize=True)
+    @settings(max_examples=2000, database=None, derandomize=True)
     @given(broken_files())
     def collect(broken: BrokenFile) -> None:
         found.add(broken.clause)

@@ -12,6 +12,7 @@ from faultinject.sweep import sweep, units
 from faultinject.target import Expectation, PayloadFault
 from kvformat.filesystem import FileSystem
 from kvformat.temp_names import TempKind
+from tests.faultinject.programs import Labelled
 from tests.mutants.names import SHARED_NAME, TEMP_PREFIX
 from tests.mutants.textbook import Textbook, WriterError
 
@@ -20,7 +21,7 @@ STALE = f"{TEMP_PREFIX}stale"
 
 
 @dataclass(frozen=True)
-class WriterTarget:
+class WriterTarget(Labelled):
     """A target whose operations are those of a writer of this folder."""
 
     writer: type[Textbook]

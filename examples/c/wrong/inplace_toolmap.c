@@ -21,7 +21,7 @@ static bool replace(int fd, const uint8_t *map, size_t n)
 {
     uint8_t fixed[KVC_FIXED];
     struct kvc_header header;
-    if (kvc_read_at(fd, fixed, KVC_FIXED, 0) != KVC_FIXED) return false;
+    if (pread(fd, fixed, KVC_FIXED, 0) != KVC_FIXED) return false;
     kvc_decode(fixed, &header);
     off_t sections = (off_t)(KVC_FIXED + header.text_bytes + header.payload_bytes);
     uint8_t flags = (uint8_t)(header.flags | KVC_TOOL_MAP);

@@ -17,6 +17,6 @@ int main(int argc, char **argv)
         return give_up(job, fd, "write");
     if (!close_duplicate(fd)) return give_up(job, fd, "close");
     if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
-    close(fd); /* gives the lock up; the duplicate has told of the bytes */
+    if (close(fd) != 0) return say_failed("close");
     return say_saved(job);
 }

@@ -13,7 +13,7 @@ static int save(struct job *job)
     if (kvc_sync(fd) != 0) return say_failed("fsync");
     if (!close_duplicate(fd)) return say_failed("close");
     if (rename(job->temp, job->final) != 0) return say_failed("rename");
-    close(fd);
+    if (close(fd) != 0) return say_failed("close");
     if (!sync_dir(job->dir)) return say_failed("fsync directory");
     return 0;
 }

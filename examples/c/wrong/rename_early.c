@@ -21,7 +21,7 @@ int main(int argc, char **argv)
         close(fd);
         return 1;
     }
-    close(fd);
+    if (close(fd) != 0) return say_failed("close");
     if (!sync_dir(job->dir)) return say_failed("fsync directory");
     return say_saved(job);
 }

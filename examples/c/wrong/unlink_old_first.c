@@ -19,7 +19,7 @@ int main(int argc, char **argv)
 
     if (unlink(job->final) != 0 && errno != ENOENT) return give_up(job, fd, "unlink");
     if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
-    close(fd);
+    if (close(fd) != 0) return say_failed("close");
     if (!sync_dir(job->dir)) return say_failed("fsync directory");
     return say_saved(job);
 }

@@ -11,7 +11,7 @@ from faultinject.coverage import Run
 from faultinject.faults import FaultClass
 from faultinject.kvc import KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
-from faultinject.report.document import SCHEMA_ID, document, level_name, schema, target_of
+from faultinject.report.document import SCHEMA_ID, document, level_name, schema
 from faultinject.sweep import CLASSES, sweep, units
 from kvformat.temp_names import TempKind
 from tests.mutants.harness import swept as mutant_swept
@@ -74,7 +74,7 @@ def test_every_byte_of_a_save_is_cut(clean: list[Run]) -> None:
 
 def test_a_target_comes_back_from_its_document(clean: list[Run]) -> None:
     content = json.loads(json.dumps(document(clean)))
-    assert [target_of(run) for run in content["runs"]] == [run.target for run in clean]
+    assert [KvcTarget.described(run["target"]) for run in content["runs"]] == [run.target for run in clean]
 
 
 def test_a_run_with_nothing_measured() -> None:

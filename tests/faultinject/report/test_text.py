@@ -89,7 +89,7 @@ def violated(amount: int) -> Run:
 
 def test_a_violation_says_all_that_a_replay_and_a_reader_need() -> None:
     text = printed([violated(1)], 200)
-    for part in ("V1 temp-leaked", "KVS-INV-2", "error/0/pwrite/short@3", "byte 3 (header)", "6 more points", "[bold]"):
+    for part in ("V1 temp-leaked", "KVS-INV-2", "error/0/pwrite/short@3", "byte 3 (header)", "7 points", "[bold]"):
         assert part in text
     assert "\x1b" not in text
 

@@ -1,0 +1,1 @@
+"""Records and breaks any program, through ptrace and seccomp, without root and without recompilation."""

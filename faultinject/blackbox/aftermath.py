@@ -1,0 +1,151 @@
+"""What comes after a fault: the state is judged, the recovery runs, the program runs once more, and all is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+
+from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
+from faultinject.blackbox.judge import Judge
+from faultinject.blackbox.place import Place
+from faultinject.blackbox.state import State
+from faultinject.oracle import Finding, Kind, Reported
+
+Findings = tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage, judged. reported, said: of what ran in it; said is empty after the fault."""
+
+    stage: Stage
+    reported: Reported
+    said: str
+    findings: Findings
+
+
+class Aftermath:
+    """Judges outcomes in one place. Outcomes that are alike are judged once, and repeated once.
+
+    checker: what the format knows of its files. command: decides on content in place of the byte rules.
+    """
+
+    def __init__(
+        self, baseline: Baseline, place: Place, checker: Checker | None, command: CommandChecker | None
+    ) -> None:
+        self._place = place
+        self._program = place.program()
+        self._command = command
+        recover = place.audited.recover
+        self._recovery = None if recover is None else place.program(recover)
+        content = command is None
+        self._judge = Judge(baseline.old, baseline.new, baseline.masks, checker, content=content)
+        again = baseline.again
+        self._onward = None if again is None else Judge(baseline.old, again, baseline.masks, checker, content=content)
+        self._known: dict[Hashable, Findings] = {}
+        self._repeated: dict[Hashable, Step | None] = {}
+
+    def of_run(
+        self, reported: Reported, read: Callable[[], State], key: Hashable = None, *, there: bool = False
+    ) -> Findings:
+        """After a run that ended by itself. `key`: equal for equal outcomes. there: it is what the place holds now."""
+        if key is not None and key in self._known:
+            return self._known[key]
+        state = read()
+        found = self._of_run(reported, state, there=there)
+        if key is not None:
+            self._known[key] = found
+        return found
+
+    def of_crash(self, state: State, reported: Reported = Reported.NOTHING, *, there: bool = False) -> Findings:
+        """After a kill: judged as it is, after the recovery, and after a repetition (KVS-INV-3, KVS-INV-9).
+
+        Where the program has no recovery, its next run is all the recovery that there is.
+        """
+        known: Hashable = ("crash", reported, _digest(state))
+        if known not in self._known:
+            self._known[known] = self._all(reported, state, crashed=True, there=there)
+        return self._known[known]
+
+    def steps(self, reported: Reported, state: State, *, crashed: bool, there: bool = False) -> Iterator[Step]:
+        """Stage by stage. With `there` the place holds the state, and then what each stage has left, until the next.
+
+        crashed: the program was killed, so that its recovery runs (KVS-INV-3); reported: what it had said before.
+        """
+        there = self._put(state, there=there)
+        found = self._judged(state, reported, Stage.FAULT)
+        yield Step(Stage.FAULT, reported, "", found)
+        # What was left when the program lived has been reported as that; it may stay where it is.
+        left = {finding.name for finding in found if finding.kind is Kind.TEMP_LEAKED and not crashed}
+        if crashed and self._recovery is not None:
+            self._put(state, there=there, now=True)
+            ran = self._place.run_plainly(self._recovery)
+            found = ()
+            if ran.timed_out or ran.reported is not Reported.SUCCESS:
+                found = (Finding(Kind.ORPHAN_UNRECLAIMED, "", f"the recovery failed: {ran.said}"),)
+            state, there = self._place.read(), True
+            yield Step(Stage.RECOVERED, ran.reported, ran.said, found + self._judged(state, reported, Stage.RECOVERED))
+        repeated = self._repeat(state, there=there)
+        if repeated is not None:
+            late = (one for one in repeated.findings if one.kind is not Kind.ORPHAN_UNRECLAIMED or one.name not in left)
+            yield replace(repeated, findings=tuple(late))
+
+    def _of_run(self, reported: Reported, state: State, *, there: bool) -> Findings:
+        if reported is Reported.NOTHING:
+            return self.of_crash(state, there=there)
+        known: Hashable = (reported, _digest(state))
+        if known not in self._known:
+            self._known[known] = self._all(reported, state, crashed=False, there=there)
+        return self._known[known]
+
+    def _all(self, reported: Reported, state: State, *, crashed: bool, there: bool) -> Findings:
+        steps = self.steps(reported, state, crashed=crashed, there=there)
+        return tuple(dict.fromkeys(finding for step in steps for finding in step.findings))
+
+    def _put(self, state: State, *, there: bool, now: bool = False) -> bool:
+        """Makes the place hold the state, where a command is to look at it or a program to run on it."""
+        if not there and (now or self._command is not None):
+            self._place.put(state)
+            return True
+        return there
+
+    def _judged(self, state: State, reported: Reported, stage: Stage) -> Findings:
+        found = self._judge.judge(state, reported, stage)
+        if stage is Stage.REPEATED and found and self._onward is not None:
+            # On top of the new content a program that adds to it comes to what two runs come to.
+            found = self._onward.judge(state, reported, stage) and found
+        if self._command is not None:
+            acknowledged = reported is Reported.SUCCESS
+            found += self._command.judge(self._place.directory, reported, stage, acknowledged=acknowledged)
+        return found
+
+    def _repeat(self, state: State, *, there: bool) -> Step | None:
+        known = _digest(state)
+        if known not in self._repeated:
+            self._repeated[known] = self._repetition(state, there=there)
+        return self._repeated[known]
+
+    def _repetition(self, state: State, *, there: bool) -> Step | None:
+        if self._onward is None and not self._judge.judge(state, Reported.SUCCESS, Stage.FAULT):
+            return None  # it has succeeded, and a second run on top fails without any fault too
+        self._put(state, there=there, now=True)
+        ran = self._place.run_plainly(self._program)
+        if ran.timed_out:
+            found: Findings = (Finding(Kind.NEVER_HEALS, "", f"the repetition {ran.said}"),)
+        else:
+            found = self._judged(self._place.read(), ran.reported, Stage.REPEATED)
+        return Step(Stage.REPEATED, ran.reported, ran.said, found)
+
+
+def _digest(state: State) -> bytes:
+    """The same for states that are the same. The states themselves would be far too much to remember."""
+    digest = hashlib.blake2b(digest_size=32)
+    for key, node in state.items():
+        name = os.fsencode(key)
+        digest.update(f"{node.kind} {len(name)} {len(node.data)} ".encode())
+        digest.update(name)
+        digest.update(node.data)
+    return digest.digest()

@@ -1,0 +1,119 @@
+"""Who else has a say in what is right: a format's own reader, or a command in any language."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from faultinject.blackbox.state import HERE, Node
+from faultinject.inject import HarnessError
+from faultinject.oracle import Finding, Kind, Reported
+
+_OUTPUT_BYTES_MAX = 64 * 1024
+
+
+class Stage(StrEnum):
+    """When a state is judged: after the fault, after the recovery, after the repetition without a fault."""
+
+    FAULT = "fault"
+    RECOVERED = "recovered"
+    REPEATED = "repeated"
+
+
+class Checker(Protocol):
+    """What a format knows of its files. Paths are keys of the watched directories."""
+
+    def normalise(self, path: str, data: bytes) -> bytes:
+        """The content with bytes that do not count, such as times, set to a fixed value. The size stays."""
+
+    def complaint(self, path: str, node: Node) -> str | None:
+        """What a public reader has against a visible entry, None where it accepts it."""
+
+    def is_entry(self, path: str, node: Node) -> bool | None:
+        """Whether readers take it for an entry; None leaves it to the rule that all the program saves are entries."""
+
+
+class CommandChecker:
+    """A command that judges the watched directory.
+
+    It gets the directory as its last argument and in the environment FAULTINJECT_REPORTED (success, failure or
+    nothing), FAULTINJECT_STAGE (fault, recovered or repeated) and FAULTINJECT_ACKNOWLEDGED (0 or 1: whether the program
+    had acknowledged). Exit status 0: acceptable. 1: violated, and the first line of its output says why; a line that
+    begins with the name of a violation and ": " says which. It decides on content alone; leaks are still searched for.
+    """
+
+    def __init__(self, command: Sequence[str], *, timeout_seconds: float = 60) -> None:
+        if not command:
+            raise ValueError("a checker is a command with at least a name")
+        self.command = tuple(command)
+        self.timeout_seconds = timeout_seconds
+
+    def judge(self, directory: str, reported: Reported, stage: Stage, *, acknowledged: bool) -> tuple[Finding, ...]:
+        """Runs the command. Raises HarnessError where it gives no verdict: then nothing is known of this state."""
+        environment = {
+            **os.environ,
+            "FAULTINJECT_REPORTED": reported,
+            "FAULTINJECT_STAGE": stage,
+            "FAULTINJECT_ACKNOWLEDGED": "1" if acknowledged else "0",
+        }
+        # Files, not pipes: nobody has to wait for a process that the command has left behind with them open.
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    [*self.command, directory],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise HarnessError(f"the checker {self} cannot be started: {error}; is it executable?") from error
+            status = self._status(process)
+            output.seek(0)
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - _OUTPUT_BYTES_MAX))
+            said = output.read(_OUTPUT_BYTES_MAX).decode("utf-8", "backslashreplace").strip().split("\n")[0]
+            complained = errors.read().decode("utf-8", "backslashreplace").strip().split("\n")[-1]
+        if status == 0:
+            return ()
+        if status == 1:
+            return (_finding(said, stage),)
+        how = f"exit status {status}" if status >= 0 else _signal_name(-status)
+        raise HarnessError(
+            f"the checker {self} gave no verdict on {directory!r} ({how}; only 0 and 1 are verdicts)"
+            + (f": {complained}" if complained else "")
+        )
+
+    def __str__(self) -> str:
+        return shlex.join(self.command)
+
+    def _status(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            return process.wait(self.timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise HarnessError(f"the checker {self} has not ended within {self.timeout_seconds:g} seconds") from error
+        finally:
+            if process.returncode is None:  # not waited for yet, so that the group is still its own
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _finding(said: str, stage: Stage) -> Finding:
+    name, colon, why = said.partition(": ")
+    if colon and name in list(Kind):
+        return Finding(Kind(name), HERE, why)
+    kind = Kind.NEVER_HEALS if stage is Stage.REPEATED else Kind.PARTIAL_VISIBLE
+    return Finding(kind, HERE, said or "the checker rejects it and does not say why")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"ended by {signal.Signals(number).name}"
+    except ValueError:
+        return f"ended by signal {number}"

@@ -1,0 +1,267 @@
+"""The command `faultinject audit`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from faultinject.blackbox.audit import Audit, close_all, plan_audit
+from faultinject.blackbox.baseline import UnusableError
+from faultinject.blackbox.launch import LaunchError
+from faultinject.blackbox.place import clear, remove
+from faultinject.blackbox.subject import DIRECTORY, Audited, Format, check_system
+from faultinject.coverage import Run
+from faultinject.faults import SIGNALS, FaultClass
+from faultinject.inject import HarnessError
+from faultinject.oracle import Verdict
+from faultinject.printable import printable
+from faultinject.report.document import document
+from faultinject.report.junit import junit
+from faultinject.report.text import print_report, verdict
+from faultinject.sweep import CLASSES
+from faultinject.terminal import (
+    EXIT,
+    EXIT_CODES,
+    check_writable,
+    leave,
+    run_units,
+    terminable,
+    undisturbed,
+    write_json,
+    write_report,
+)
+
+_LINE = "line:"
+
+
+@click.command("audit", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})
+@click.option("--init", "given", type=click.Path(exists=True, file_okay=False), help="What {dir} holds at the start.")
+@click.option("--recover", metavar="CMD", help="Recovery to run after a kill (default: the program's next run).")
+@click.option("--check", metavar="CMD", help="Judges {dir}: exit 0 acceptable, 1 violated, else no verdict.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([str(one) for one in Format]),
+    default="bytes",
+    show_default=True,
+    help="How content is compared.",
+)
+@click.option("--ack", default="exit", show_default=True, metavar="exit|line:TEXT", help="What reports success.")
+@click.option("--signal", "signals", multiple=True, type=click.Choice(SIGNALS), help="The program handles it; repeat.")
+@click.option(
+    "--dir",
+    "directories",
+    multiple=True,
+    type=click.Path(file_okay=False),
+    help="Watch this directory too: empty or not there yet, and emptied between runs. May be repeated.",
+)
+@click.option("--stdin", type=click.Path(exists=True, dir_okay=False), help="Standard input of the program.")
+@click.option("--cwd", default=".", show_default=True, metavar="DIR", help="Where commands run; {dir} is allowed.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60, help="Seconds a run may take (60).")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice([str(one) for one in CLASSES]),
+    help="Only this fault class; may be repeated. The level needs all.",
+)
+@click.option("--exhaustive", is_flag=True, help="Run every point; no equivalence classes.")
+@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Exhaustive if time allows.")
+@click.option("--jobs", type=click.IntRange(1), default=lambda: os.cpu_count() or 1, help="Workers (one a core).")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write the report as JSON; - for stdout.")
+@click.option("--junit", "junit_path", type=click.Path(dir_okay=False), help="Write the report as JUnit XML.")
+@click.option("--scripts", "scripts", type=click.Path(file_okay=False), help="Write a shell script for each finding.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def audit_command(
+    given: str | None,
+    recover: str | None,
+    check: str | None,
+    format_: str,
+    ack: str,
+    signals: tuple[str, ...],
+    directories: tuple[str, ...],
+    stdin: str | None,
+    cwd: str,
+    timeout: float,
+    classes: tuple[str, ...],
+    exhaustive: bool,
+    budget: float | None,
+    jobs: int,
+    json_path: str | None,
+    junit_path: str | None,
+    scripts: str | None,
+    command: tuple[str, ...],
+) -> None:
+    """Interrupt any program that saves files, at every operation and byte, and judge what it leaves.
+
+    The program is run as it is, traced: no root, no recompilation. {dir} in an argument stands for the scratch
+    directory in which it works.
+
+    \b
+    faultinject audit -- cp big.bin {dir}/copy.bin
+    faultinject audit --recover './store recover {dir}' -- ./store save {dir} key
+    faultinject audit --signal SIGTERM --exhaustive -- ./writer {dir}/state
+    faultinject audit --format kvc -- ./server --save-once {dir}
+    faultinject audit --json report.json -- python save.py {dir}/settings.json
+    """
+    if json_path == junit_path == "-":
+        raise click.UsageError("--json and --junit cannot both be written to standard output")
+    if exhaustive and budget is not None:
+        raise click.UsageError("--exhaustive and --budget exclude each other")
+    if not any(DIRECTORY in word for word in (*command, cwd)) and not directories:
+        raise click.UsageError("no argument says {dir}, so that the program would save where nobody watches")
+    check_writable("--json", json_path)
+    check_writable("--junit", junit_path)
+    if scripts is not None:
+        _make_empty("--scripts", scripts, "scripts of another audit would stay in it")
+    audited = Audited(
+        command,
+        _words("--recover", recover),
+        _words("--check", check),
+        Format(format_),
+        _acknowledgement(ack),
+        tuple(dict.fromkeys(signals)),
+        _apart(tuple(_watchable(path) for path in directories)),
+        None if given is None else os.path.realpath(given),
+        cwd if DIRECTORY in cwd else os.path.realpath(cwd),
+        None if stdin is None else os.path.realpath(stdin),
+        timeout,
+    )
+    console = Console(stderr="-" in (json_path, junit_path))
+    runs = run_audit(
+        audited,
+        [FaultClass(one) for one in dict.fromkeys(classes)] or list(CLASSES),
+        jobs=1 if directories else jobs,
+        exhaustive=exhaustive,
+        budget=budget,
+        console=console,
+    )
+    print_report(console, runs)
+    if json_path is not None:
+        write_json(json_path, document(runs))
+    if junit_path is not None:
+        write_report("--junit", junit_path, junit(runs))
+    if scripts is not None:
+        write_scripts(Path(scripts), document(runs))
+    sys.exit(EXIT[verdict(runs)])
+
+
+def run_audit(
+    audited: Audited, classes: list[FaultClass], *, jobs: int, exhaustive: bool, budget: float | None, console: Console
+) -> list[Run]:
+    """One audit, with progress; nothing of it is left. Raises click's errors for people."""
+    try:
+        check_system()
+    except NotImplementedError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        with terminable(), _scratch(audited) as base:
+            with console.status("running the program without faults"):
+                audit = plan_audit(audited, base, classes, jobs=jobs, exhaustive=exhaustive, budget_seconds=budget)
+            runs = run_units(list(audit.units), jobs, console, in_pool=True)
+    except KeyboardInterrupt as error:
+        leave(error, console)
+    except (UnusableError, LaunchError) as error:
+        raise click.UsageError(printable(str(error))) from error
+    except HarnessError as error:
+        raise _BrokenError(printable(f"harness error: {error}")) from error
+    except OSError as error:
+        raise _BrokenError(printable(f"harness error: the scratch directories: {error}")) from error
+    _tell(audit, runs)
+    return runs
+
+
+@contextmanager
+def _scratch(audited: Audited) -> Iterator[Path]:
+    """A directory for all that an audit makes. Nothing is left of it, nor in the other directories."""
+    base = None
+    try:
+        with undisturbed():
+            base = Path(tempfile.mkdtemp(prefix="faultinject-"))
+        yield base
+    finally:
+        with undisturbed():
+            close_all()
+            for directory in audited.directories:
+                clear(directory)
+            if base is not None:
+                remove(base)
+
+
+def _tell(audit: Audit, runs: list[Run]) -> None:
+    for run in runs:
+        run.notes = [*run.notes, *(one for one in audit.notes if one not in run.notes)]
+
+
+class _BrokenError(click.ClickException):
+    """A harness error before there is anything to report."""
+
+    exit_code = EXIT[Verdict.HARNESS_ERROR]
+
+
+def _words(option: str, command: str | None) -> tuple[str, ...] | None:
+    if command is None:
+        return None
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
+    if not words:
+        raise click.UsageError(f"{option}: the command is empty")
+    return words
+
+
+def _acknowledgement(ack: str) -> str:
+    if ack == "exit":
+        return ""
+    if ack.startswith(_LINE) and len(ack) > len(_LINE):
+        return ack[len(_LINE) :]
+    raise click.UsageError(f"--ack {ack!r}: it is exit, or line: and a text that the program prints")
+
+
+def _watchable(path: str) -> str:
+    """A directory that may be emptied between runs: it must hold nothing that somebody could miss."""
+    _make_empty("--dir", path, "it would be emptied")
+    real = os.path.realpath(path)
+    if _holds(real, os.path.realpath(tempfile.gettempdir())):
+        raise click.UsageError(f"--dir {path}: scratch directories are made in it; set TMPDIR to another directory")
+    return real
+
+
+def _holds(outer: str, path: str) -> bool:
+    return path == outer or path.startswith(f"{outer.rstrip('/')}/")
+
+
+def _apart(directories: tuple[str, ...]) -> tuple[str, ...]:
+    for place, one in enumerate(directories):
+        for other in directories[place + 1 :]:
+            if _holds(one, other) or _holds(other, one):
+                raise click.UsageError(f"--dir {one} and --dir {other}: name the outer one alone")
+    return directories
+
+
+def _make_empty(option: str, path: str, otherwise: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            raise click.UsageError(f"{option} {path}: it is not empty, and {otherwise}; give an empty directory")
+    except OSError as error:
+        raise click.UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+def write_scripts(directory: Path, content: dict[str, Any]) -> None:
+    """The script of each violation of a report, as a file that can be run: V1.sh for V1."""
+    for violation in content["violations"]:
+        path = directory / f"{violation['id']}.sh"
+        if "script" in violation:
+            path.write_bytes(os.fsencode(violation["script"]))
+            path.chmod(0o755)

@@ -1,0 +1,256 @@
+"""Runs faults by rewinding: the program runs once, and at an operation it is brought back for every fault there.
+
+Only its tail, from the faulty call to its end, runs each time, and no call of it reaches the kernel but those without
+any effect that lasts: files are changed in the model, and what is printed is kept. What cannot be done so is given up,
+to be run anew from the start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from faultinject.blackbox.checkpoint import Checkpoint, UnrewindableError
+from faultinject.blackbox.crash import Crashes
+from faultinject.blackbox.deadline import Deadline
+from faultinject.blackbox.descriptors import Descriptors
+from faultinject.blackbox.drive import Blow, Driver, End
+from faultinject.blackbox.journey import Journey, References
+from faultinject.blackbox.overlay import Base, Overlay
+from faultinject.blackbox.started import Program
+from faultinject.blackbox.state import Roots, State
+from faultinject.blackbox.tail import Point, Tail
+from faultinject.faults import Fault, FaultClass, Form
+from faultinject.ops import Operation, Trace
+from faultinject.oracle import Reported
+
+_FORMS = frozenset({Form.ERRNO, Form.CUT, Form.SHORT})
+_OUTPUT_BYTES_MAX = 1 << 16
+_LINE_BYTES_MAX = 500
+_VERIFIED_BYTES_MAX = 1 << 22
+_VERIFY_EACH = 16
+"""A program with more memory is verified at every so many points only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewound:
+    """What came of a fault. key: equal ones mean equal `reported` and `state`. said: the last line of its errors."""
+
+    reported: Reported
+    key: Hashable
+    said: str
+    _overlay: Overlay
+
+    @property
+    def state(self) -> State:
+        """What the watched directories would hold. Raises ModelError where that is more than their limit."""
+        return self._overlay.state()
+
+
+class _Here:
+    """A point with a checkpoint, and what the program had printed when it came there."""
+
+    def __init__(self, journey: Journey, roots: Roots) -> None:
+        assert journey.held is not None
+        stop, self.operation = journey.held
+        process = journey.process
+        self.checkpoint = Checkpoint(process.abi, process.ptrace, process.task)
+        try:
+            base = Base(journey.tree.copy(), journey.start, journey.reference)
+            descriptors = Descriptors(process.task, journey.describer, journey.streams, base.inodes)
+            self.point = Point(
+                process.abi, process.ptrace, stop, journey.describer, roots, self.checkpoint, descriptors, base
+            )
+        except BaseException:
+            self.checkpoint.close()
+            raise
+        self.blow = Blow(self.point, self.operation)
+        self.output = os.pread(process.output.fileno(), _OUTPUT_BYTES_MAX, 0)
+        size_bytes = os.fstat(process.errors.fileno()).st_size
+        self.errors = os.pread(process.errors.fileno(), _LINE_BYTES_MAX, max(0, size_bytes - _LINE_BYTES_MAX))
+
+
+class Rewinder:
+    """Runs faults of class error at one program; use it in a `with` statement, or `close` it.
+
+    trace, crashes: of the recorded run. start: makes the directories as they were at the start; it is called before
+    each launch, and until the next one nobody else may change them. Cheap for faults in the order of the trace.
+
+    `why`: for what reason the last fault could not be run here. `served`: how many could. `launches`: how often the
+    program was started for that.
+    """
+
+    def __init__(
+        self, program: Program, roots: Roots, trace: Trace, crashes: Crashes, start: Callable[[], object]
+    ) -> None:
+        self.why = ""
+        self.served = 0
+        self.launches = 0
+        self._program = program
+        self._roots = roots
+        self._trace = trace
+        self._references = References(trace, crashes)
+        self._start = start
+        self._driver: Driver | None = None
+        self._journey: Journey | None = None
+        self._here: _Here | None = None
+        self._deadline: Deadline | None = None
+        self._until = 0.0
+        self._unverified = 0
+        self._lines: dict[bytes, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the program; the next fault starts it anew."""
+        if self._deadline is not None:
+            self._deadline.disarm()
+            self._deadline = None
+        here, self._here = self._here, None
+        journey, self._journey = self._journey, None
+        try:
+            if here is not None:
+                here.checkpoint.close()
+        finally:
+            if journey is not None:
+                journey.close()
+
+    def run(self, fault: Fault) -> Rewound | None:
+        """The outcome of a fault, None where it cannot be had here; HarnessError where memory is not restored."""
+        self.why = self._unfit(fault)
+        if self.why:
+            return None
+        operation = self._trace[fault.index]
+        try:
+            here = self._at(operation)
+            return self._rewound(here, fault)
+        except UnrewindableError as error:
+            self.why = str(error)
+            if self._here is None:
+                self.close()
+        except (ProcessLookupError, ChildProcessError):
+            self.close()
+            self.why = f"it did not end within {self._program.timeout_seconds:g} s, or was killed"
+        except BaseException:
+            self.close()
+            raise
+        return None
+
+    def _unfit(self, fault: Fault) -> str:
+        if fault.fault_class is not FaultClass.ERROR or fault.form not in _FORMS or fault.second is not None:
+            return f"faults of the form {fault.form} are not rewound"
+        if not 0 <= fault.index < len(self._trace):
+            return "the recorded run has no such operation"
+        operation = self._trace[fault.index]
+        if operation.task != "0" or operation.nth < 0:
+            return "it is not the first task that does it"
+        if any(one.task not in ("0", "") for one in self._trace):
+            return "it has several tasks"
+        return "" if operation.op.fails else f"{operation.op} cannot fail"
+
+    # The way there
+
+    def _at(self, operation: Operation) -> _Here:
+        """Stands at the operation. Raises UnrewindableError."""
+        journey = self._journey
+        if journey is None or journey.nth > operation.nth or time.monotonic() > self._until:
+            journey = self._launch()
+        if self._here is not None:
+            if self._here.operation.nth == operation.nth:
+                return self._here
+            self._leave(self._here)
+        journey.reach(operation.nth)
+        self._here = here = _Here(journey, self._roots)
+        return here
+
+    def _launch(self) -> Journey:
+        self.close()
+        self._start()
+        # A tail that does not end is killed at the deadline, so the program is started anew when half of it is over.
+        self._until = time.monotonic() + self._program.timeout_seconds / 2
+        self._journey = journey = Journey(self._program, self._roots, self._references)
+        self._deadline = Deadline(self._program.timeout_seconds, lambda: _kill(journey))
+        self._deadline.arm()
+        self.launches += 1
+        self._unverified = 0
+        if self._driver is None:
+            self._driver = Driver(journey.process.abi)
+        self._driver.forget()
+        return journey
+
+    def _leave(self, here: _Here) -> None:
+        """The program goes on from the point as if nothing had been."""
+        self._here = None
+        try:
+            self._verify(here)
+            here.checkpoint.back()
+        finally:
+            here.checkpoint.close()
+
+    def _verify(self, here: _Here) -> None:
+        if here.checkpoint.memory_bytes <= _VERIFIED_BYTES_MAX or not self._unverified % _VERIFY_EACH:
+            here.checkpoint.verify()
+        self._unverified += 1
+
+    # The tail
+
+    def _rewound(self, here: _Here, fault: Fault) -> Rewound:
+        assert self._driver is not None
+        tail = Tail(here.point, fault)
+        result = here.blow.strike(tail, fault)
+        try:
+            here.checkpoint.proceed(result)
+            end = self._driver.run(here.point, tail)
+        except UnrewindableError:
+            self._restore(here, tail)
+            raise
+        self._restore(here, tail)
+        self.served += 1
+        reported = self._reported(here, tail, end)
+        return Rewound(reported, (reported, tail.overlay.key()), self._said(here, tail, end), tail.overlay)
+
+    def _restore(self, here: _Here, tail: Tail) -> None:
+        """Undoes all that the tail has done; where that cannot be, the program is started anew for the next fault."""
+        checkpoint = here.checkpoint
+        checkpoint.restore(mask=tail.masked)
+        for call, arguments in reversed(tail.undo):
+            checkpoint.inject(here.point.abi.numbers[call], *arguments)
+        if tail.raised:
+            self.close()
+        elif not self._unverified:
+            self._verify(here)
+
+    def _reported(self, here: _Here, tail: Tail, end: End) -> Reported:
+        acknowledgement = self._program.acknowledgement
+        if acknowledgement and acknowledgement in (here.output + tail.output)[:_OUTPUT_BYTES_MAX]:
+            return Reported.SUCCESS
+        if end.status is None:
+            return Reported.NOTHING
+        return Reported.FAILURE if end.status or acknowledgement else Reported.SUCCESS
+
+    def _said(self, here: _Here, tail: Tail, end: End) -> str:
+        """As Running.said says it."""
+        written = (here.errors + tail.errors)[-_LINE_BYTES_MAX:]
+        line = self._lines.get(written)
+        if line is None:
+            lines = written.decode("utf-8", "replace").split("\n")
+            line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            if len(self._lines) < 1000:
+                self._lines[written] = line
+        return line or ("" if end.signal is None else f"died of {signal.Signals(end.signal).name}")
+
+
+def _kill(journey: Journey) -> None:
+    if journey.process.alive:
+        os.kill(journey.process.task.pid, signal.SIGKILL)

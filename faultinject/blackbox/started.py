@@ -1,0 +1,121 @@
+"""A program that is started with what it inherits, and what it says: its output and how it ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from faultinject.blackbox.lookup import descriptor
+from faultinject.blackbox.tracer import Task, Tracer
+from faultinject.oracle import Reported
+from faultinject.printable import printable
+
+_PIECE_BYTES = 1 << 16
+_LINE_BYTES_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is started. acknowledgement: text on standard output that reports success; empty where exit 0 does."""
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    directory: str
+    acknowledgement: bytes = b""
+    stdin: str | None = None
+    timeout_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the program inherits. file_bytes: RLIMIT_FSIZE. ignore_sigxfsz: then write returns EFBIG (setrlimit(2))."""
+
+    file_bytes: int | None = None
+    ignore_sigxfsz: bool = False
+
+    def set(self) -> None:
+        """Called in the new process, before the program starts."""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN if self.ignore_sigxfsz else signal.SIG_DFL)
+        if self.file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes, resource.RLIM_INFINITY))
+
+
+@dataclass(slots=True)
+class Running:
+    """A program under its tracer. limited: its files have a limit, which is not to be one of what it prints."""
+
+    program: Program
+    tracer: Tracer
+    output: IO[bytes]
+    errors: IO[bytes]
+    limited: bool
+    _acknowledged: bool = False
+    _heard_bytes: int = 0
+
+    def acknowledged(self) -> bool:
+        """Whether it has printed what reports success. What was looked at before is not read again."""
+        text = self.program.acknowledgement
+        while not self._acknowledged:
+            start = max(0, self._heard_bytes - len(text) + 1)  # the text may have come in two pieces
+            said = os.pread(self.output.fileno(), _PIECE_BYTES + len(text), start)
+            if start + len(said) == self._heard_bytes:
+                return False
+            self._acknowledged = text in said
+            self._heard_bytes = start + len(said)
+        return True
+
+    def stream(self, task: Task, fd: int) -> IO[bytes] | None:
+        """Whether a descriptor leads to the output or to the errors, None where to neither."""
+        try:
+            status = os.stat(descriptor(task, fd))
+        except OSError:
+            return None  # the call is about to say so
+        ours = (self.output, self.errors)
+        return next((one for one in ours if os.path.samestat(os.fstat(one.fileno()), status)), None)
+
+    def reported(self) -> Reported:
+        """What it said of its operation, once it has ended."""
+        ending = self.tracer.ending
+        if self.program.acknowledgement and self.acknowledged():
+            return Reported.SUCCESS
+        if ending.status is None:
+            return Reported.NOTHING
+        return Reported.SUCCESS if ending.status == 0 and not self.program.acknowledgement else Reported.FAILURE
+
+    def said(self) -> str:
+        """The last line on standard error; where there is none, how the program ended."""
+        size_bytes = os.fstat(self.errors.fileno()).st_size
+        tail = os.pread(self.errors.fileno(), _LINE_BYTES_MAX, max(0, size_bytes - _LINE_BYTES_MAX))
+        lines = tail.decode("utf-8", "replace").split("\n")
+        line = printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))
+        number = self.tracer.ending.signal
+        return line or ("" if number is None else f"died of {signal.Signals(number).name}")
+
+
+@contextmanager
+def started(program: Program, calls: Iterable[str], limits: Limits | None = None) -> Iterator[Running]:
+    """Starts it; nothing of it is left when the statement ends. Raises LaunchError where it cannot be started."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        stdin = None if program.stdin is None else os.open(program.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with Tracer(
+                program.argv,
+                calls=calls,
+                env=dict(program.environment),
+                cwd=program.directory,
+                stdin=stdin,
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+                timeout_seconds=program.timeout_seconds,
+                prepare=(limits or Limits()).set,
+            ) as tracer:
+                yield Running(program, tracer, out, err, limits is not None and limits.file_bytes is not None)
+        finally:
+            if stdin is not None:
+                os.close(stdin)

@@ -1,0 +1,148 @@
+"""What the commands that sweep share: a pool of workers, a progress bar, and files for reports."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from faultinject.coverage import Run
+from faultinject.oracle import Verdict
+from faultinject.sweep import Unit, sweep
+
+EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
+"""Exit codes; 2 is a wrong use of the command, as click has it."""
+
+_PR_SET_PDEATHSIG = 1
+
+EXIT_CODES = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
+
+
+def run_units(work: list[Unit], jobs: int, console: Console, *, in_pool: bool = False) -> list[Run]:
+    """Runs every unit and shows how far it is. Ctrl-C ends the command with 130, and every worker with it.
+
+    in_pool: in a worker even where there is only one, since what it starts has to end with it.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[points]:,} points"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("sweeping", total=len(work), points=0)
+        points = 0
+
+        def on_done(_: Unit, part: Run) -> None:
+            nonlocal points
+            points += sum(count.points for count in part.classes.values())
+            progress.update(task, advance=1, points=points)
+
+        try:
+            with terminable():
+                return _swept(work, jobs, on_done, in_pool=in_pool)
+        except KeyboardInterrupt as error:
+            progress.stop()
+            leave(error, console)
+
+
+def _swept(work: list[Unit], jobs: int, on_done: Callable[[Unit, Run], None], *, in_pool: bool) -> list[Run]:
+    if not in_pool and (jobs == 1 or len(work) == 1):
+        return sweep(work, None, on_done)
+    with _pool(jobs) as pool:
+        return sweep(work, pool, on_done)
+
+
+class _Terminated(KeyboardInterrupt):
+    """A signal that asks the command to end; its number is the argument."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Meanwhile SIGTERM and SIGHUP end the command as Ctrl-C does, with all that it has started."""
+
+    def end(number: int, _: object) -> None:
+        raise _Terminated(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Meanwhile signals that end the command wait."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def leave(error: KeyboardInterrupt, console: Console) -> NoReturn:
+    """Ends the command that a signal has interrupted, with the status that a shell gives to that."""
+    console.print("interrupted; nothing is left behind")
+    sys.exit(128 + (error.args[0] if isinstance(error, _Terminated) else signal.SIGINT))
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:
+        # Whoever interrupts does not want to wait for the units under way, nor for those queued with them.
+        for worker in active_children():
+            worker.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # The server that forks workers ends with the command, however that ends; no worker may go on alone.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def check_writable(option: str, file: str | None) -> None:
+    """A report that cannot be written is told before the sweep and not after it. - is standard output."""
+    if file is None or file == "-":
+        return
+    path = Path(file)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise click.UsageError(f"{option} {path}: {path.parent} is no directory that can be written to")
+
+
+def write_json(path: str, content: dict[str, object]) -> None:
+    """A document as JSON; - is standard output."""
+    write_report("--json", path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_report(option: str, path: str, report: bytes) -> None:
+    """A report to a file; - is standard output."""
+    if path == "-":
+        click.echo(report, nl=False)
+        return
+    try:
+        Path(path).write_bytes(report)
+    except OSError as error:
+        raise click.UsageError(f"{option} {path}: {error.strerror}") from error

@@ -1,0 +1,85 @@
+"""The fault points of a program that is not ours: limits that can be met, and errors that a kernel can give."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faultinject.blackbox import points
+from faultinject.faults import DEADLY, Fault, FaultClass, Form
+from faultinject.ops import Op, Operation, Trace
+from faultinject.plan import Group, Recorded
+
+_WRITES = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 40), st.integers(1, 20)), max_size=6)
+"""Inode, offset and size of each."""
+
+
+def _recorded(*operations: Operation) -> Recorded:
+    return Recorded(Trace(operations), None, {}, frozenset())
+
+
+def _writes(found: Iterable[tuple[int, int, int]]) -> Recorded:
+    return _recorded(
+        *(
+            Operation(index, Op.PWRITE, "f", inode=inode, offset=offset, size_bytes=size_bytes, result=size_bytes)
+            for index, (inode, offset, size_bytes) in enumerate(found)
+        )
+    )
+
+
+def _limits(groups: Iterable[Group]) -> list[Fault]:
+    return [fault for group in groups for fault in group.faults if fault.form is Form.FILE_LIMIT]
+
+
+def _met(found: list[tuple[int, int, int]]) -> set[tuple[int, int]]:
+    """By trying every limit: the write that meets it, and after how many bytes (setrlimit(2))."""
+    met = set()
+    for limit in range(100):
+        for index, (_, offset, size_bytes) in enumerate(found):
+            if offset + size_bytes > limit:
+                if offset <= limit:  # a write that begins beyond the limit is refused as one at it is
+                    met.add((index, limit - offset))
+                break
+    return met
+
+
+@given(_WRITES)
+def test_limits_are_those_that_a_file_can_meet_and_no_others(found: list[tuple[int, int, int]]) -> None:
+    for groups in (
+        points.errors(_writes(found), exhaustive=True, rewinds=False),
+        points.kills(_writes(found), exhaustive=True),
+    ):
+        faults = [(fault.index, fault.byte or 0) for fault in _limits(groups)]
+        assert sorted(faults) == sorted(_met(found))
+
+
+@given(st.integers(600, 5000), st.integers(1, 5000), st.integers(0, 4000))
+def test_a_limit_inside_a_large_write_is_covered_by_class(first: int, second: int, offset: int) -> None:
+    found = [(1, 0, first), (2, offset, second)]
+    groups = [group for group in points.kills(_writes(found), exhaustive=False) if _limits([group])]
+    assert sum(group.points for group in groups) == first + max(0, offset + second - max(first, offset))
+    for group in groups:
+        every = {(fault.index, fault.byte) for fault in (group.every() if group.every else group.faults)}
+        assert {(fault.index, fault.byte) for fault in group.faults} <= every
+        assert len(every) == group.points
+        assert all(fault.what == DEADLY and fault.fault_class is FaultClass.KILL for fault in group.faults)
+
+
+def _errnos(operation: Operation) -> set[int]:
+    groups = points.errors(_recorded(operation), exhaustive=False, rewinds=False)
+    return {fault.error for group in groups for fault in group.faults if fault.form is Form.ERRNO}
+
+
+def test_a_name_that_is_not_there_is_not_said_to_exist() -> None:
+    """git takes EEXIST of link(2) for a success: the object is there already. Here it would not be."""
+    for op in (Op.LINK, Op.MKDIR, Op.SYMLINK, Op.OPEN):
+        assert errno.EEXIST not in _errnos(Operation(0, op, "name", flags=os.O_CREAT | os.O_WRONLY))
+        assert errno.ENOSPC in _errnos(Operation(0, op, "name", flags=os.O_CREAT | os.O_WRONLY))
+
+
+def test_a_program_that_looks_for_a_free_name_is_told_that_it_is_taken() -> None:
+    assert errno.EEXIST in _errnos(Operation(0, Op.OPEN, "name", flags=os.O_CREAT | os.O_EXCL))
