@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 
+from faultinject.blackbox.formats import Known, older_bytes
 from faultinject.blackbox.state import Node, NodeKind
-from kvformat import identity, layout, verify
+from kvformat import Entry, identity, layout, verify
+from kvformat.serial import serialize
 
 _CREATED_OFFSET = layout.LAST_USED_OFFSET - 8  # KVC-HEADER-15 stands before KVC-HEADER-16
 _TIMES = slice(_CREATED_OFFSET, layout.PAYLOAD_BYTES_OFFSET)
@@ -34,3 +36,20 @@ class KvcChecker:
     def _is_name(self, path: str) -> bool:
         name = path.rpartition("/")[2]
         return identity.is_entry_name(name) or name in identity.FIXED_NAMES
+
+
+def known() -> Known:
+    """What an audit knows of KVC files; another entry lies beside the one that is saved."""
+    payload = bytes(range(64))
+    serial = serialize(Entry(text=b"another entry", tokens=2), now=0)
+    return Known(KvcChecker(), _older, (serial.name, serial.head(len(payload)) + payload + serial.sections))
+
+
+def _older(path: str, data: bytes) -> bytes:
+    """An entry of the same name that a reader takes too: its payload is another one."""
+    read = verify(io.BytesIO(data), name=path.rpartition("/")[2])
+    payload = next((region for region in read.regions if region.name == "payload"), None)
+    if read.problems or payload is None:
+        return older_bytes(path, data)
+    start, end = payload.offset, payload.offset + payload.size_bytes
+    return data[:start] + bytes(byte ^ 0xFF for byte in data[start:end]) + data[end:]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,8 +24,6 @@ from faultinject.sweep import Unit, sweep
 
 EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
 """Exit codes; 2 is a wrong use of the command, as click has it."""
-
-_PR_SET_PDEATHSIG = 1
 
 EXIT_CODES = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
 
@@ -77,22 +75,31 @@ def terminable() -> Iterator[None]:
     def end(number: int, _: object) -> None:
         raise _Terminated(number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with _handled(end, signal.SIGTERM, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Meanwhile signals that end the command wait."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    # Not by a mask: that is one thread's, and Python runs handlers in the main thread for whichever gets the signal.
+    came: list[int] = []
+    try:
+        with _handled(lambda number, _: came.append(number), signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            yield
+    finally:
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, known in before.items():
+            signal.signal(number, known)
 
 
 def leave(error: KeyboardInterrupt, console: Console) -> NoReturn:
@@ -108,8 +115,13 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BaseException:
         # Whoever interrupts does not want to wait for the units under way, nor for those queued with them.
-        for worker in active_children():
+        workers = active_children()
+        # First the queue: to see workers die, the pool must have no cancelled units left that it would call failed.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
             worker.kill()
+        for worker in workers:
+            worker.join()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -118,9 +130,15 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        # The server that forks workers ends with the command, however that ends; no worker may go on alone.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    threading.Thread(target=_end_with_command, daemon=True).start()
+
+
+def _end_with_command() -> None:
+    """However the command ends, SIGKILL included, no worker goes on alone, nor what it traces."""
+    command = parent_process()
+    assert command is not None, "a worker has been started by the command"
+    command.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def check_writable(option: str, file: str | None) -> None:

@@ -77,9 +77,11 @@ class Aftermath:
         """
         there = self._put(state, there=there)
         found = self._judged(state, reported, Stage.FAULT)
+        if crashed:  # whatever it had reported before, it could not clean up
+            found = tuple(finding for finding in found if finding.kind is not Kind.TEMP_LEAKED)
         yield Step(Stage.FAULT, reported, "", found)
         # What was left when the program lived has been reported as that; it may stay where it is.
-        left = {finding.name for finding in found if finding.kind is Kind.TEMP_LEAKED and not crashed}
+        left = {finding.name for finding in found if finding.kind is Kind.TEMP_LEAKED}
         if crashed and self._recovery is not None:
             self._put(state, there=there, now=True)
             ran = self._place.run_plainly(self._recovery)

@@ -48,10 +48,8 @@ def plan_audit(
     budget_seconds: every point is run where that is expected to take no longer. Raises UnusableError, LaunchError
     and HarnessError where there is nothing to go on with.
     """
-    known = format_of(audited)
-    normalise = None if known.checker is None else known.checker.normalise
     with _on_one_processor():
-        baselines, refused = prepare(audited, base, known.older, known.another, normalise)
+        baselines, refused = prepare(audited, base)
     notes = list(refused)
     wanted = list(classes)
     for number, prepared in enumerate(baselines):
@@ -88,6 +86,8 @@ def _enter(file: Path, base: Path) -> Iterator[AuditExecutor]:
     if executor is None:
         _pin(base)
         baseline: Baseline = pickle.loads(file.read_bytes())
+        for other in _open.values():
+            other.place.restore()  # directories besides the scratch directory are the same for all
         place = Place(baseline.key.audited, _own(base), baseline.seed, aside=True)
         aside = None if baseline.rewinds else Place(baseline.key.audited, _own(base), baseline.seed)
         executor = _open[file] = opened(baseline, place, aside)
@@ -104,7 +104,9 @@ def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> Audi
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
     command = None if audited.check is None else CommandChecker(
-        audited.in_directory(audited.check, place.directory), timeout_seconds=audited.timeout_seconds
+        audited.in_directory(audited.check, place.directory),
+        working_directory=place.program().directory,
+        timeout_seconds=audited.timeout_seconds,
     )
     return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faultinject.blackbox.crash import Crashes
+from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.masks import Masks, Normalise
 from faultinject.blackbox.names import Pattern, pattern_of
 from faultinject.blackbox.ordinals import Ordinals
@@ -21,9 +22,6 @@ from faultinject.blackbox.tree import Tree
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Trace
 from faultinject.oracle import Reported
-
-ANOTHER = "another-entry"
-"""A file that the program has nothing to do with: it must be there, unchanged, after everything."""
 
 FIRST, SECOND = ("aaaaaaaa", "aaaaaaac"), ("bbbbbbbb", "bbbbbbbd")
 """Directories of the runs. A program may write its path into what it saves: so all of it differs and its length never.
@@ -44,7 +42,8 @@ class Baseline:
     seed: a directory with the start's content. old, new: the directories before and after a run. again: after one
     more run on top, None where that fails. crashes: every state that the recorded run goes through. rewinds: why the
     program cannot be rewound, empty where it can. patterns: of names of temp files. run_seconds: what a run takes.
-    ordinals: how a tool that counts calls finds the operations; empty where two runs differ.
+    varies: whether two runs write other bytes. ordinals: how a tool that counts calls finds the operations; empty
+    where two runs differ.
     """
 
     key: AuditedStart
@@ -60,6 +59,7 @@ class Baseline:
     patterns: tuple[Pattern, ...]
     run_seconds: float
     ordinals: Ordinals
+    varies: bool
 
     def canonical(self, name: str) -> str:
         """One name for all names that differ from run to run, those of temp files included."""
@@ -84,47 +84,41 @@ class _First:
     ended: float
 
 
-def prepare(
-    audited: Audited,
-    base: Path,
-    older: Callable[[str, bytes], bytes],
-    another: tuple[str, bytes],
-    normalise: Normalise | None,
-) -> tuple[list[Baseline], list[str]]:
+def prepare(audited: Audited, base: Path) -> tuple[list[Baseline], list[str]]:
     """The baselines of every start that the program can be run from, and why it cannot from the others.
 
-    older: what an old entry may hold in place of the bytes given. another: name and content of the file that is
-    always there. normalise: sets what does not count in a file to a fixed value. Raises UnusableError where there is
-    no such start, and LaunchError where the program does not start.
+    Raises UnusableError where there is no such start, and LaunchError where the program does not start.
     """
+    known = format_of(audited)
+    name, content = known.another
     seed = base / "seed"
     try:
         _copy_given(audited, seed)
-        if not os.path.lexists(seed / another[0]):
-            (seed / another[0]).write_bytes(another[1])
-    except OSError as error:  # shutil.Error is one
-        raise UnusableError(f"what it is to start with, {audited.given}, cannot be copied: {error}") from error
+        if not os.path.lexists(seed / name):
+            (seed / name).write_bytes(content)
+    except OSError as error:
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        raise UnusableError(f"what it is to start with, {audited.given}, cannot be copied: {why}") from error
     start = Start.EMPTY if audited.given is None else Start.GIVEN
     first = _first(AuditedStart(audited, start), seed, Place(audited, base / FIRST[0], seed))
     firsts, refused = [first], []
     old_seed = base / "seed-old"
-    if _make_old(first, old_seed, older):
+    if _make_old(first, old_seed, known.older):
+        place = Place(audited, base / FIRST[1], old_seed)
         try:
-            firsts.append(
-                _first(AuditedStart(audited, Start.OLD), old_seed, Place(audited, base / FIRST[1], old_seed))
-            )
+            firsts.append(_first(AuditedStart(audited, Start.OLD), old_seed, place))
         except (UnusableError, OSError) as error:
             refused.append(f"not run from the start {Start.OLD}: {error}")
+            place.restore()
     else:
         refused.append(f"not run from the start {Start.OLD}: the program makes no new file there that could be old")
     return [
-        _second(one, Place(audited, base / place, one.seed), normalise)
-        for one, place in zip(firsts, SECOND, strict=False)
+        _second(one, Place(audited, base / own, one.seed), known.normalise)
+        for one, own in zip(firsts, SECOND, strict=False)
     ], refused
 
 
 def _copy_given(audited: Audited, seed: Path) -> None:
-
     if audited.given is None:
         seed.mkdir(parents=True)
     else:
@@ -133,7 +127,6 @@ def _copy_given(audited: Audited, seed: Path) -> None:
 
 def _make_old(first: _First, seed: Path, older: Callable[[str, bytes], bytes]) -> bool:
     """A start in which every new file is there already, with other content. False where there is no such file."""
-
     made = [
         (key, node)
         for key, node in first.new.items()
@@ -164,8 +157,9 @@ def _first(key: AuditedStart, seed: Path, place: Place) -> _First:
     crashes = Crashes(Tree.of(old, inodes), ran.trace)
     if not crashes.end.same(new):
         raise HarnessError(f"what the program left is not what its recorded calls come to: {_unlike(crashes.end, new)}")
-    again = place.run_plainly(program).reported is Reported.SUCCESS
-    return _First(key, seed, old, new, place.read() if again else None, ran, crashes, time.monotonic())
+    again = place.read() if place.run_plainly(program).reported is Reported.SUCCESS else None
+    place.restore()  # directories besides the scratch directory are those of the next place, too
+    return _First(key, seed, old, new, again, ran, crashes, time.monotonic())
 
 
 def _unlike(model: Tree, real: State) -> str:
@@ -185,6 +179,7 @@ def _second(first: _First, place: Place, normalise: Normalise | None) -> Baselin
     if ran.reported is not Reported.SUCCESS:
         raise UnusableError(f"it does not succeed each time: {ran.said}")
     masks = Masks.of(first.new, place.read(), first.old, normalise)
+    place.restore()
     notes = list(dict.fromkeys([*masks.sentences(), *first.ran.notes]))
     if ran.trace.shape() != first.ran.trace.shape():
         notes.append("two runs without a fault differ in what they do: points that move are not measured")
@@ -207,6 +202,7 @@ def _second(first: _First, place: Place, normalise: Normalise | None) -> Baselin
         _patterns(first.ran.trace, ran.trace),
         seconds,
         _ordinals(first.ran, ran),
+        [operation.data for operation in first.ran.trace] != [operation.data for operation in ran.trace],
     )
 
 
@@ -226,8 +222,3 @@ def _patterns(one: Trace, other: Trace) -> tuple[Pattern, ...]:
         if first.op is second.op and len(names) == 2 and names[0] != names[1]:
             found[pattern_of(*names)] = None
     return tuple(pattern for pattern in found if pattern is not None)
-
-
-def older_bytes(_: str, data: bytes) -> bytes:
-    """Other bytes of another length: no byte of it is that of the new content."""
-    return bytes(byte ^ 0xFF for byte in data) + b"old entry"

@@ -40,7 +40,7 @@ class Checker(Protocol):
 
 
 class CommandChecker:
-    """A command that judges the watched directory.
+    """A command that judges the watched directory (KVS-AUDIT-8).
 
     It gets the directory as its last argument and in the environment FAULTINJECT_REPORTED (success, failure or
     nothing), FAULTINJECT_STAGE (fault, recovered or repeated) and FAULTINJECT_ACKNOWLEDGED (0 or 1: whether the program
@@ -48,10 +48,13 @@ class CommandChecker:
     begins with the name of a violation and ": " says which. It decides on content alone; leaks are still searched for.
     """
 
-    def __init__(self, command: Sequence[str], *, timeout_seconds: float = 60) -> None:
+    def __init__(
+        self, command: Sequence[str], *, working_directory: str | None = None, timeout_seconds: float = 60
+    ) -> None:
         if not command:
             raise ValueError("a checker is a command with at least a name")
         self.command = tuple(command)
+        self.working_directory = working_directory
         self.timeout_seconds = timeout_seconds
 
     def judge(self, directory: str, reported: Reported, stage: Stage, *, acknowledged: bool) -> tuple[Finding, ...]:
@@ -71,6 +74,7 @@ class CommandChecker:
                     stdout=output,
                     stderr=errors,
                     env=environment,
+                    cwd=self.working_directory,
                     start_new_session=True,
                 )
             except OSError as error:

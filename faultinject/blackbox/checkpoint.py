@@ -42,6 +42,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ENTRY_BYTES = 8
 _PIECES_MAX = 1024
 _CHUNK_BYTES = 1 << 20
+_GAP_BYTES = 64 * _PAGE_BYTES
+"""To look at so many pages more costs less than one more call."""
 
 
 class UnrewindableError(Exception):
@@ -72,7 +74,17 @@ def write_memory(tid: int, address: int, data: bytes) -> bool:
 
 
 class _Region:
-    """A range of private memory that can be written to, and what pagemap said of its pages when last looked at."""
+    """A range of private memory that can be written to."""
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+
+class _Span:
+    """Regions next to each other, and what pagemap said of their pages when last looked at."""
 
     __slots__ = ("at", "end", "seen", "size_bytes", "start")
 
@@ -104,6 +116,7 @@ class Checkpoint:
         self._extended = _Extended(abi, self._tid)
         self._mask = ptrace.signal_mask(self._tid)
         self._regions = _regions(self._tid)
+        self._spans = _spans(self._regions)
         self._pages: dict[int, bytes] = {}
         self._batches: list[tuple[Any, Any, int, int]] = []
         self._buffer: Any = None
@@ -139,10 +152,10 @@ class Checkpoint:
     def restore(self, *, mask: bool) -> None:
         """Brings the memory back, and the blocked signals where `mask`; the registers are for what comes next."""
         pagemap = self._pagemap
-        for region in self._regions:
-            now = os.pread(pagemap, region.size_bytes, region.at)
-            if now != region.seen:
-                self._learn(region, now)
+        for span in self._spans:
+            now = os.pread(pagemap, span.size_bytes, span.at)
+            if now != span.seen:
+                self._learn(span, now)
         self._extended.restore()
         for local, remote, count, size_bytes in self._batches:
             if _libc().process_vm_writev(self._tid, local, count, remote, count, 0) != size_bytes:
@@ -216,20 +229,23 @@ class Checkpoint:
         self._await(_EXIT_STOP)
 
     def _rebase(self) -> None:
-        for region in self._regions:
-            region.seen = os.pread(self._pagemap, region.size_bytes, region.at)
-            if len(region.seen) != region.size_bytes:
+        for span in self._spans:
+            span.seen = os.pread(self._pagemap, span.size_bytes, span.at)
+            if len(span.seen) != span.size_bytes:
                 raise UnrewindableError("this system does not tell which pages a program has (/proc/PID/pagemap)")
 
-    def _learn(self, region: _Region, now: bytes) -> None:
+    def _learn(self, span: _Span, now: bytes) -> None:
         """More pages have changed than before: from now on they are restored as well."""
-        seen, region.seen = region.seen, now
+        seen, span.seen = span.seen, now
         pairs = zip(struct.iter_unpack("Q", seen), struct.iter_unpack("Q", now), strict=True)
         for place, (before, after) in enumerate(pairs):
-            address = region.start + place * _PAGE_BYTES
-            if before != after and address not in self._pages:
+            address = span.start + place * _PAGE_BYTES
+            if before != after and address not in self._pages and self._is_writable(address):
                 self._pages[address] = os.pread(self._holder_memory, _PAGE_BYTES, address)
         self._arrange()
+
+    def _is_writable(self, address: int) -> bool:
+        return any(region.start <= address < region.end for region in self._regions)
 
     def _arrange(self) -> None:
         """Puts the pages into as few pieces as there are, for one call."""
@@ -288,3 +304,17 @@ def _regions(tid: int) -> list[_Region]:
     if sum(region.end - region.start for region in found) > MEMORY_BYTES_MAX:
         raise UnrewindableError(f"it has more than {MEMORY_BYTES_MAX >> 20} MiB of memory")
     return found
+
+
+def _spans(regions: list[_Region]) -> list[_Span]:
+    spans: list[_Span] = []
+    start = end = -1
+    for region in sorted(regions, key=lambda one: one.start):
+        if start >= 0 and region.start - end > _GAP_BYTES:
+            spans.append(_Span(start, end))
+            start = -1
+        start = region.start if start < 0 else start
+        end = region.end
+    if start >= 0:
+        spans.append(_Span(start, end))
+    return spans

@@ -38,7 +38,7 @@ REFUSED = frozenset(
 )  # fmt: skip
 """Calls behind which writes could not be seen, or names would mean something else.
 
-They are answered ENOSYS: programs then use calls that can be seen.
+They are answered ENOSYS (KVS-AUDIT-1): programs then use calls that can be seen.
 """
 
 

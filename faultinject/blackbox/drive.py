@@ -96,7 +96,7 @@ class Driver:
         if status >> 16 or number & 0x80:
             raise UnrewindableError("it does something that is not modelled after the fault")
         caught, ignored = _dispositions(point.task.tid)
-        if caught >> (number - 1) & 1:
+        if caught >> (number - 1) & 1 or number in tail.actions:
             raise UnrewindableError("a signal that it handles comes after the fault")
         tail.raised = False
         if ignored >> (number - 1) & 1 or number in _IGNORED_BY_DEFAULT:
@@ -141,6 +141,8 @@ class Blow:
             self._payload = self._read(tail)
         if size_bytes > len(self._payload):
             raise UnrewindableError("it transfers fewer bytes than recorded")
+        if stop.call == "pwritev2" and stop.args[5]:
+            raise UnrewindableError("the flags of pwritev2 are not modelled")
         found = tail.descriptor(stop.args[0])
         if found is None:
             raise UnrewindableError("it writes to a descriptor that is not open")

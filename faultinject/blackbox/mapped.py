@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from faultinject.blackbox.describe import Describer
 from faultinject.blackbox.tracer import Task
+from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation
 
 
@@ -37,12 +38,13 @@ class Mapped:
         if inode is None or inode in self._files:
             return
         descriptor = os.open(f"/proc/{task.tid}/fd/{operation.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        self._files[inode] = _Mapping(descriptor, operation.name, _content(descriptor))
+        self._files[inode] = mapping = _Mapping(descriptor, operation.name, b"")
+        mapping.known = self._content(descriptor, operation.name)
 
     def stores(self) -> Iterator[Operation]:
         """What has changed since the last look, as STORE operations."""
         for inode, file in self._files.items():
-            now = _content(file.descriptor)
+            now = self._content(file.descriptor, file.name)
             if now != file.known:
                 start, end = _difference(file.known, now)
                 data = now[start:end]
@@ -53,7 +55,14 @@ class Mapped:
     def refresh(self) -> None:
         """After an operation: what it did itself is no store."""
         for file in self._files.values():
-            file.known = _content(file.descriptor)
+            file.known = self._content(file.descriptor, file.name)
+
+    def _content(self, descriptor: int, name: str | None) -> bytes:
+        size_bytes = os.fstat(descriptor).st_size
+        limit_bytes = self._describer.roots.limit_bytes
+        if size_bytes > limit_bytes:  # holes count: they are read as zeros
+            raise HarnessError(f"{name!r} is mapped and has {size_bytes} bytes; only {limit_bytes} can be looked at")
+        return os.pread(descriptor, size_bytes, 0)
 
     def close(self) -> None:
         """Gives the descriptors back."""
@@ -62,14 +71,20 @@ class Mapped:
         self._files.clear()
 
 
-def _content(descriptor: int) -> bytes:
-    size_bytes = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size_bytes, 0)
-
-
 def _difference(one: bytes, other: bytes) -> tuple[int, int]:
     """The range of `other` outside of which both are the same; stores do not change the length."""
-    size_bytes = min(len(one), len(other))
-    start = next((i for i in range(size_bytes) if one[i] != other[i]), size_bytes)
-    end = next((i for i in range(len(other), start, -1) if i > len(one) or one[i - 1] != other[i - 1]), start)
-    return start, end
+    if len(one) != len(other):
+        return min(_common(one, other), len(other)), len(other)
+    return _common(one, other), len(other) - _common(one[::-1], other[::-1])
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes at the beginning are the same, found by halves: byte by byte would be far too slow."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -109,7 +109,7 @@ class Masks:
         return b"".join([*pieces, data[position:]])
 
     def sentences(self) -> list[str]:
-        """What is not compared, for the report."""
+        """What is not compared, for the report (KVS-AUDIT-7)."""
         found = []
         for parent in sorted(self._patterns):
             for pattern in self._patterns[parent]:

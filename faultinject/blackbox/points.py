@@ -92,7 +92,7 @@ def _errnos(recorded: Recorded, operations: list[Operation]) -> Iterator[Group]:
         return
     for number in ERRNOS[first.op]:
         if number == errno.EEXIST and not (first.op is Op.OPEN and first.flags & os.O_EXCL):
-            continue  # no kernel says so of a name that is not there, and programs take it for a success
+            continue  # said of a name that is not there, and programs take it for a success (KVS-AUDIT-5)
         for sticky in (False, True):
             yield one_point_each(recorded, operations, partial(_errno, number=number, sticky=sticky))
 
@@ -105,7 +105,7 @@ def _cut_everywhere(recorded: Recorded, form: Fault, exhaustive: bool) -> list[_
 
 
 def _limits(recorded: Recorded, fault_class: FaultClass, what: str, exhaustive: bool) -> list[_Part]:
-    """RLIMIT_FSIZE at every byte at which it can be met.
+    """RLIMIT_FSIZE at every byte at which it can be met (KVS-AUDIT-4).
 
     It holds for all files of the program (setrlimit(2)): the first transfer that goes beyond it meets it, so that no
     limit hits below what an earlier transfer, to whichever file, has reached.

@@ -12,7 +12,6 @@ from faultinject.blackbox.aftermath import Step
 from faultinject.blackbox.audit import opened
 from faultinject.blackbox.baseline import Baseline, UnusableError, prepare
 from faultinject.blackbox.checkers import Stage as Moment
-from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import Place, remove
 from faultinject.blackbox.state import NodeKind
@@ -100,12 +99,10 @@ class AuditReplay:
     def _recorded(self, base: Path) -> Baseline:
         """The program is run without a fault, as often as an audit does it."""
         audited = self.target.audited
-        known = format_of(audited)
-        normalise = None if known.checker is None else known.checker.normalise
         for path in audited.directories:
             os.makedirs(path, exist_ok=True)
         try:
-            baselines, refused = prepare(audited, base, known.older, known.another, normalise)
+            baselines, refused = prepare(audited, base)
         except (UnusableError, LaunchError) as error:
             raise ReplayError(f"the program cannot be run again: {error}") from error
         for baseline in baselines:

@@ -28,9 +28,10 @@ from faultinject.blackbox.tail import Point, Tail
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ops import Operation, Trace
 from faultinject.oracle import Reported
+from faultinject.printable import printable
 
 _FORMS = frozenset({Form.ERRNO, Form.CUT, Form.SHORT})
-_OUTPUT_BYTES_MAX = 1 << 16
+_OUTPUT_PIECE_BYTES = 1 << 16
 _LINE_BYTES_MAX = 500
 _VERIFIED_BYTES_MAX = 1 << 22
 _VERIFY_EACH = 16
@@ -55,7 +56,7 @@ class Rewound:
 class _Here:
     """A point with a checkpoint, and what the program had printed when it came there."""
 
-    def __init__(self, journey: Journey, roots: Roots) -> None:
+    def __init__(self, journey: Journey, roots: Roots, acknowledgement: bytes) -> None:
         assert journey.held is not None
         stop, self.operation = journey.held
         process = journey.process
@@ -70,7 +71,7 @@ class _Here:
             self.checkpoint.close()
             raise
         self.blow = Blow(self.point, self.operation)
-        self.output = os.pread(process.output.fileno(), _OUTPUT_BYTES_MAX, 0)
+        self.acknowledged, self.output = _heard(process.output.fileno(), acknowledgement)
         size_bytes = os.fstat(process.errors.fileno()).st_size
         self.errors = os.pread(process.errors.fileno(), _LINE_BYTES_MAX, max(0, size_bytes - _LINE_BYTES_MAX))
 
@@ -94,6 +95,7 @@ class Rewinder:
         self._program = program
         self._roots = roots
         self._trace = trace
+        self._single = all(operation.task in ("0", "") for operation in trace)
         self._references = References(trace, crashes)
         self._start = start
         self._driver: Driver | None = None
@@ -155,7 +157,7 @@ class Rewinder:
         operation = self._trace[fault.index]
         if operation.task != "0" or operation.nth < 0:
             return "it is not the first task that does it"
-        if any(one.task not in ("0", "") for one in self._trace):
+        if not self._single:
             return "it has several tasks"
         return "" if operation.op.fails else f"{operation.op} cannot fail"
 
@@ -171,7 +173,7 @@ class Rewinder:
                 return self._here
             self._leave(self._here)
         journey.reach(operation.nth)
-        self._here = here = _Here(journey, self._roots)
+        self._here = here = _Here(journey, self._roots, self._program.acknowledgement)
         return here
 
     def _launch(self) -> Journey:
@@ -233,7 +235,7 @@ class Rewinder:
 
     def _reported(self, here: _Here, tail: Tail, end: End) -> Reported:
         acknowledgement = self._program.acknowledgement
-        if acknowledgement and acknowledgement in (here.output + tail.output)[:_OUTPUT_BYTES_MAX]:
+        if acknowledgement and (here.acknowledged or acknowledgement in here.output + tail.output):
             return Reported.SUCCESS
         if end.status is None:
             return Reported.NOTHING
@@ -245,10 +247,21 @@ class Rewinder:
         line = self._lines.get(written)
         if line is None:
             lines = written.decode("utf-8", "replace").split("\n")
-            line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            line = printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))
             if len(self._lines) < 1000:
                 self._lines[written] = line
         return line or ("" if end.signal is None else f"died of {signal.Signals(end.signal).name}")
+
+
+def _heard(fd: int, text: bytes) -> tuple[bool, bytes]:
+    """Whether a text is in a file, and the last bytes, which may be the beginning of it."""
+    kept, offset = b"", 0
+    while text and (piece := os.pread(fd, _OUTPUT_PIECE_BYTES, offset)):
+        if text in kept + piece:
+            return True, b""
+        offset += len(piece)
+        kept = (kept + piece)[-len(text) :]
+    return False, kept
 
 
 def _kill(journey: Journey) -> None:

@@ -58,7 +58,7 @@ def run(
     keep: bool = True,
     limits: Limits | None = None,
 ) -> Ran:
-    """One run. A fault is injected at the operation that the recorded trace has at its index.
+    """One run. A fault is injected at the operation that the recorded trace has at its index (KVS-AUDIT-2).
 
     until: up to which index tasks keep to the recorded order (the fault's, unless given).
     keep: with the trace and all its data; without, it is empty. Raises HarnessError where the operation at the

@@ -77,9 +77,15 @@ class Point:
 
 
 class Tail:
-    """One tail. `output`, `errors`: what it has written to standard output and standard error."""
+    """One tail. `output`, `errors`: what it has written to standard output and standard error.
+
+    undo: calls that take back what has really been done. actions: what it has said that signals are to do
+    (struct sigaction of the kernel). masked: it has changed which signals are blocked. raised: a signal that it has
+    sent to itself has not come yet.
+    """
 
     __slots__ = (
+        "actions",
         "break_address",
         "descriptors",
         "errors",
@@ -105,6 +111,7 @@ class Tail:
         self.break_address = point.break_address
         self.mappings: dict[int, int] = {}
         self.undo: list[tuple[str, tuple[int, ...]]] = []
+        self.actions: dict[int, bytes] = {}
         self.masked = False
         self.raised = False
 
@@ -223,30 +230,29 @@ class Tail:
 
     # Calls that really run
 
-    def really(self, first: int | None = None) -> int:
+    def really(self, position: int = 0, value: int | None = None) -> int:
         """Lets the call run and returns its result; the task stands at its exit. Raises UnrewindableError.
 
-        first: in place of its first argument, where that stands for another descriptor in the model.
+        value: in place of the argument at this position, where that stands for something else in the model.
         """
         point = self.point
-        tid, registers, place = point.task.tid, point.ptrace.registers, point.abi.arguments[0]
-        if first == registers[place]:
-            first = None
-        if first is not None:
-            before = registers[place]
-            registers[place] = first
-            point.ptrace.store(tid)
-        point.ptrace.resume(PTRACE_SYSCALL, tid)
+        ptrace, tid, place = point.ptrace, point.task.tid, point.abi.arguments[position]
+        before = ptrace.registers[place]
+        replaced = value is not None and value != before
+        if value is not None and replaced:
+            ptrace.registers[place] = value
+            ptrace.store(tid)
+        ptrace.resume(PTRACE_SYSCALL, tid)
         _, status = os.waitpid(tid, WALL)
-        if first is not None and place != point.abi.result and status == _EXIT_STOP:
-            point.ptrace.load(tid)
-            registers[place] = before
-            point.ptrace.store(tid)
         if status & 0xFF != 0x7F:
             raise ProcessLookupError(f"process {tid} has died")
         if status != _EXIT_STOP:
             raise give_up("a signal came in the middle of a call")
-        return point.ptrace.result(tid)
+        if replaced and place != point.abi.result:
+            ptrace.load(tid)
+            ptrace.registers[place] = before
+            ptrace.store(tid)
+        return ptrace.result(tid)
 
 
 Handler = Callable[[Tail, Arguments], int]

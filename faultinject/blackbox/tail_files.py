@@ -262,7 +262,7 @@ def _ioctl(tail: Tail, arguments: Arguments) -> int:
     if request == _TCGETS and found.kind is not Kind.OTHER:
         return -errno.ENOTTY
     if request == _TCGETS and found.real >= 0:
-        tail.really(found.real)
+        tail.really(0, found.real)
         return DONE
     raise give_up(f"it calls ioctl with the request {request:#x} after the fault")
 
@@ -277,11 +277,11 @@ def _fstat(tail: Tail, arguments: Arguments) -> int:
     if found.real < 0:
         raise give_up("it looks at a file that it has opened after the fault")
     if found.kind is not Kind.FILE or not tail.overlay.touches(found.identity):
-        tail.really(found.real)
+        tail.really(0, found.real)
         return DONE
     if any(name in tail.overlay.names for name in tail.point.base.links(found.identity)):
         raise give_up("it looks at a file that has got another name after the fault")
-    if not tail.really(found.real):
+    if not tail.really(0, found.real):
         tail.write(arguments[1] + _SIZE_AT, struct.pack("q", tail.overlay.look(found.identity).size_bytes))
     return DONE
 

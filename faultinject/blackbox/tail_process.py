@@ -6,6 +6,7 @@ Sources: brk(2), mmap(2), sigprocmask(2), sigaction(2), futex(2).
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 
 from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail, give_up
@@ -17,6 +18,8 @@ _MAP_TYPE, _MAP_PRIVATE = 0x0F, 0x02
 _MAP_FIXED, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE, _MAP_GROWSDOWN = 0x10, 0x20, 0x100000, 0x100
 _FUTEX_COMMANDS = 0x7F
 _FUTEX_WAKES = (1, 10)
+_ACTION_BYTES, _SIGNAL_SET_BYTES = 32, 8
+_FIXED_SIGNALS = (signal.SIGKILL, signal.SIGSTOP)
 _MEMORY_BYTES_MAX = 1 << 28
 
 HARMLESS = frozenset(
@@ -106,6 +109,22 @@ def _mask(tail: Tail, arguments: Arguments) -> int:
     return REAL
 
 
+def _action(tail: Tail, arguments: Arguments) -> int:
+    """What signals do is kept beside; where one comes that this is about, the tail is given up."""
+    number, new, old, set_bytes = arguments[0], arguments[1], arguments[2], arguments[3]
+    if set_bytes != _SIGNAL_SET_BYTES or number in _FIXED_SIGNALS or not 0 < number <= 8 * _SIGNAL_SET_BYTES:
+        raise give_up("it asks for what no signal can do")
+    before = tail.actions.get(number)
+    if new:
+        tail.actions[number] = tail.read(new, _ACTION_BYTES)
+    if before is not None or not old:
+        if before is not None and old:
+            tail.write(old, before)
+        return 0
+    tail.really(1, 0)
+    return DONE
+
+
 def _if_asking(_: Tail, arguments: Arguments, new: int, what: str) -> int:
     if not arguments[new]:
         return REAL
@@ -136,7 +155,7 @@ TABLE: Table = {
     "mprotect": _on_own_memory,
     "madvise": _on_own_memory,
     "rt_sigprocmask": _mask,
-    "rt_sigaction": partial(_if_asking, new=1, what="what a signal does"),
+    "rt_sigaction": _action,
     "sigaltstack": partial(_if_asking, new=0, what="its signal stack"),
     "prlimit64": partial(_if_asking, new=2, what="its limits"),
     "tgkill": partial(_raise, to=1, signal_at=2),

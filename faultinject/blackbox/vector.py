@@ -43,7 +43,7 @@ def shortened(tracer: Tracer, stop: Stop, size_bytes: int) -> int:
     """Lets a transfer move at most `size_bytes` bytes, 1 or more; what it returned. Its memory is as before."""
     position = _COUNT.get(stop.call)
     if position is not None:
-        return tracer.shorten(stop, position, size_bytes)
+        return tracer.shorten(stop, position, min(size_bytes, stop.args[position]))
     kept = list(pieces(stop, size_bytes))
     last = stop.args[1] + (len(kept) - 1) * _PIECE.size
     before = stop.task.read(last, _PIECE.size)

@@ -116,3 +116,15 @@ def test_only_the_command_line_prints_or_parses_arguments() -> None:
             assert "click" not in imported(path), path
         if path.name != "cli.py" and module_of(path) not in ("terminal", "report.text"):
             assert not [name for name in imported(path) if name.startswith("rich")], path
+
+
+@pytest.mark.parametrize("package", ["blackbox", "selftest", "report"])
+def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
+    below = {
+        f"faultinject.{module_of(path)}": {name for name in imported(path) if name.startswith(f"faultinject.{package}.")}
+        for path in sources(ROOT / package)
+        if path.name != "__init__.py"
+    }
+    while leaves := [name for name, used in below.items() if not used]:
+        below = {name: used.difference(leaves) for name, used in below.items() if used}
+    assert not below, "each of these needs another one of them"

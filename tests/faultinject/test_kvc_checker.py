@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from faultinject.blackbox.checkers import Checker, Stage
+from faultinject.blackbox.formats import older_bytes
 from faultinject.blackbox.judge import Judge
 from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.state import DIRECTORY, Node, NodeKind, State
-from faultinject.kvc_checker import KvcChecker
+from faultinject.kvc_checker import KvcChecker, known
 from faultinject.memory import MemoryFileSystem
 from faultinject.oracle import Kind, Reported
 from kvformat import Entry, Store, ToolEntry
@@ -112,3 +113,16 @@ def test_a_wrong_entry_that_every_run_writes_is_a_false_success() -> None:
     (finding,) = Judge({}, wrong, Masks(CHECKER.normalise), CHECKER).judge(wrong, Reported.SUCCESS, Stage.FAULT)
     assert finding.kind is Kind.FALSE_SUCCESS
     assert "a public reader rejects it" in finding.detail
+
+
+def test_the_old_entry_and_the_other_one_of_an_audit_are_good_ones() -> None:
+    of_audit = known()
+    other, content = of_audit.another
+    assert CHECKER.is_entry(other, file(content))
+    assert CHECKER.complaint(other, file(content)) is None
+    older = of_audit.older(NAME, DATA)
+    assert len(older) == len(DATA)
+    assert CHECKER.normalise(NAME, older) != CHECKER.normalise(NAME, DATA)
+    assert CHECKER.complaint(NAME, file(older)) is None
+    for no_entry in (("notes", DATA), (NAME, DATA[:-1]), (NAME, b"")):
+        assert of_audit.older(*no_entry) == older_bytes(*no_entry)

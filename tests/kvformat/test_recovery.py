@@ -271,7 +271,7 @@ def test_killed_writers_leave_nothing_visible_and_are_reclaimed_beside_a_living_
         assert len(living) == 1
         killed = 0
         for _ in range(4):
-            with writer(tmp_path, strategy, "named", 2500, "victim") as victim:
+            with writer(tmp_path, strategy, "named", 10_000, "victim") as victim:
                 time.sleep(moments.random() * 0.02)
                 victim.send_signal(signal.SIGKILL)
                 victim.wait()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faultinject.blackbox.crash import Crashes
-from faultinject.blackbox.place import TEMPORARY_LABEL
+from faultinject.blackbox.place import TEMPORARY_LABEL, clear
 from faultinject.blackbox.run import Ran, run
 from faultinject.blackbox.started import Limits, Program
 from faultinject.blackbox.state import Root, Roots, State
@@ -71,8 +71,7 @@ class Watched:
 
     def clear(self) -> None:
         for name in ("d", "t"):
-            for path in (self.base / name).iterdir():
-                path.unlink()
+            clear(str(self.base / name))
 
 
 PRELUDE = """

@@ -6,11 +6,11 @@ import errno
 import os
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultinject.blackbox import points
-from faultinject.faults import DEADLY, Fault, FaultClass, Form
+from faultinject.faults import DEADLY, ERRNOS, Fault, FaultClass, Form
 from faultinject.ops import Op, Operation, Trace
 from faultinject.plan import Group, Recorded
 
@@ -49,6 +49,7 @@ def _met(found: list[tuple[int, int, int]]) -> set[tuple[int, int]]:
 
 @given(_WRITES)
 def test_limits_are_those_that_a_file_can_meet_and_no_others(found: list[tuple[int, int, int]]) -> None:
+    """KVS-AUDIT-4."""
     for groups in (
         points.errors(_writes(found), exhaustive=True, rewinds=False),
         points.kills(_writes(found), exhaustive=True),
@@ -75,7 +76,7 @@ def _errnos(operation: Operation) -> set[int]:
 
 
 def test_a_name_that_is_not_there_is_not_said_to_exist() -> None:
-    """git takes EEXIST of link(2) for a success: the object is there already. Here it would not be."""
+    """git takes EEXIST of link(2) for a success: the object is there already. Here it would not be (KVS-AUDIT-5)."""
     for op in (Op.LINK, Op.MKDIR, Op.SYMLINK, Op.OPEN):
         assert errno.EEXIST not in _errnos(Operation(0, op, "name", flags=os.O_CREAT | os.O_WRONLY))
         assert errno.ENOSPC in _errnos(Operation(0, op, "name", flags=os.O_CREAT | os.O_WRONLY))
@@ -83,3 +84,73 @@ def test_a_name_that_is_not_there_is_not_said_to_exist() -> None:
 
 def test_a_program_that_looks_for_a_free_name_is_told_that_it_is_taken() -> None:
     assert errno.EEXIST in _errnos(Operation(0, Op.OPEN, "name", flags=os.O_CREAT | os.O_EXCL))
+
+
+_CALLS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from([Op.OPEN, Op.FSYNC, Op.CLOSE, Op.RENAME, Op.UNLINK, Op.ACKNOWLEDGE, Op.STORE, Op.SYNC]), st.just(0)),
+        st.tuples(st.sampled_from([Op.WRITE, Op.WRITEV, Op.COPY_RANGE]), st.integers(1, 12)),
+    ),
+    max_size=14,
+)
+
+
+def _run(calls: list[tuple[Op, int]]) -> Recorded:
+    """One file, written from end to end."""
+    operations, end = [], 0
+    for index, (op, size_bytes) in enumerate(calls):
+        call = "sync" if op is Op.SYNC else ""
+        offset = end if op.transfers else None
+        operations.append(Operation(index, op, "f", inode=1, offset=offset, size_bytes=size_bytes, result=size_bytes, call=call))
+        end += size_bytes
+    return _recorded(*operations)
+
+
+def _brute(calls: list[tuple[Op, int]], fault_class: FaultClass) -> set[str]:
+    """The ids of every point there is, said plainly; without limits on files, which are looked at above."""
+    found = []
+    for index, (op, size_bytes) in enumerate(calls):
+        if fault_class is FaultClass.KILL:
+            found.append(Fault(fault_class, Form.KILL, index, op))
+            found += [Fault(fault_class, Form.KILL, index, op, byte) for byte in range(1, size_bytes)]
+        elif fault_class is FaultClass.INTERRUPT and op is not Op.ACKNOWLEDGE:
+            found += [Fault(fault_class, Form.SIGNAL, index, op, what=what) for what in ("SIGINT", "SIGTERM")]
+        elif fault_class is FaultClass.ERROR and op is Op.STORE:
+            found.append(Fault(fault_class, Form.SIGNAL, index, op, what="SIGBUS"))
+        elif fault_class is FaultClass.ERROR and op.fails and op is not Op.SYNC:
+            for number in ERRNOS[op]:
+                if (op, number) != (Op.OPEN, errno.EEXIST):
+                    found += [Fault(fault_class, Form.ERRNO, index, op, error=number, sticky=sticky) for sticky in (False, True)]
+            if size_bytes:
+                found += [Fault(fault_class, Form.SHORT, index, op, byte) for byte in range(size_bytes)]
+                for number, sticky in (
+                    (errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False), (errno.EDQUOT, True), (errno.EFBIG, True),
+                ):  # fmt: skip
+                    found += [Fault(fault_class, Form.CUT, index, op, byte, number, sticky) for byte in range(1, size_bytes)]
+    assert len({fault.id for fault in found}) == len(found)
+    return {fault.id for fault in found}
+
+
+@settings(deadline=None)
+@given(calls=_CALLS, fault_class=st.sampled_from([FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL]), rewinds=st.booleans())
+def test_every_point_is_there_once_and_classes_stand_for_all_of_them(
+    calls: list[tuple[Op, int]], fault_class: FaultClass, rewinds: bool
+) -> None:
+    recorded = _run(calls)
+
+    def groups(exhaustive: bool) -> list[Group]:
+        if fault_class is FaultClass.ERROR:
+            return list(points.errors(recorded, exhaustive=exhaustive, rewinds=rewinds))
+        if fault_class is FaultClass.INTERRUPT:
+            return list(points.interrupts(recorded, ("SIGINT", "SIGTERM"), exhaustive=exhaustive))
+        return list(points.kills(recorded, exhaustive=exhaustive))
+
+    single = groups(True)
+    assert all(len(group.faults) == group.points == 1 for group in single)
+    ids = [group.faults[0].id for group in single if group.faults[0].form is not Form.FILE_LIMIT]
+    assert sorted(ids) == sorted(_brute(calls, fault_class))
+
+    by_class = groups(False)
+    expanded = [fault.id for group in by_class for fault in (group.every() if group.lemma and group.every else group.faults)]
+    assert sorted(expanded) == sorted(group.faults[0].id for group in single)
+    assert sum(group.points for group in by_class) == len(single)

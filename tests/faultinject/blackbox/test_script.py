@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from faultinject.blackbox.audit import opened
 from faultinject.blackbox.baseline import Baseline, prepare
 from faultinject.blackbox.executor import AuditExecutor
-from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import TEMPORARY_LABEL, Place, remove
 from faultinject.blackbox.script import script_of
 from faultinject.blackbox.script_text import EMBEDDED_BYTES_MAX, in_directory
@@ -62,8 +61,7 @@ def base(tmp_path: Path) -> Iterator[Path]:
 
 
 def baselines(what: Audited, base: Path) -> list[Baseline]:
-    known = format_of(what)
-    return prepare(what, base, known.older, known.another, None)[0]
+    return prepare(what, base)[0]
 
 
 def executor_of(baseline: Baseline, base: Path) -> AuditExecutor:
