@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from faultinject.difference import common_bytes
 from faultinject.target import Expectation, File, Files, Prepared
 
 
@@ -156,8 +157,8 @@ def _what_is_wrong(prepared: Prepared, name: str, file: File, new: File | None) 
                 f" (cut in the {where})" if where else ""
             )
     expected = new.read_all() if new is not None else b""
-    differs = next((i for i, (a, b) in enumerate(zip(content, expected, strict=False)) if a != b), None)
-    if differs is not None:
+    differs = common_bytes(content, expected)
+    if differs < min(len(content), len(expected)):
         where = prepared.region_of(differs)
         return f"neither old nor new: it differs from the new content first at byte {differs}" + (
             f" ({where})" if where else ""

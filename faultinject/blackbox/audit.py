@@ -17,7 +17,7 @@ from faultinject.blackbox.checkers import Checker, CommandChecker
 from faultinject.blackbox.executor import AuditExecutor, exhaustive_seconds, why_not_rewound
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
-from faultinject.blackbox.subject import Audited
+from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.faults import FaultClass
 from faultinject.sweep import Unit
 
@@ -104,7 +104,7 @@ def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> Audi
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
     command = None if audited.check is None else CommandChecker(
-        audited.in_directory(audited.check, place.directory),
+        with_directory(audited.check, place.directory),
         working_directory=place.program().directory,
         timeout_seconds=audited.timeout_seconds,
     )

@@ -12,24 +12,27 @@ import os
 import signal
 import struct
 from contextlib import suppress
-from ctypes import c_int, c_long, c_uint64, c_ulong, c_void_p
-from functools import cache
+from ctypes import c_uint64, c_void_p
 from typing import Any
 
 from faultinject.blackbox.abi import Abi
-from faultinject.blackbox.ptrace import EVENT_CLONE, EVENT_SECCOMP, PTRACE_CONT, PTRACE_SYSCALL, WALL, Ptrace
+from faultinject.blackbox.ptrace import (
+    EVENT_CLONE,
+    EXIT_STOP,
+    PTRACE_CONT,
+    PTRACE_SYSCALL,
+    SECCOMP_STOP,
+    WALL,
+    Ptrace,
+    c_library,
+)
 from faultinject.blackbox.task import Task
 from faultinject.inject import HarnessError
 
 MEMORY_BYTES_MAX = 1 << 28
 """A program with more memory than this to write to is not rewound: to look at it all takes too long."""
 
-SECCOMP_STOP = (EVENT_SECCOMP << 8 | signal.SIGTRAP) << 8 | 0x7F
-"""What waitpid says of a task at a trapped call."""
-
 _CLONE_STOP = (EVENT_CLONE << 8 | signal.SIGTRAP) << 8 | 0x7F
-_EXIT_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
-
 _CLONE_FS_FILES_PARENT = 0x200 | 0x400 | 0x8000
 
 _PTRACE_GETREGSET = 0x4204
@@ -54,22 +57,11 @@ class _Piece(ctypes.Structure):
     _fields_ = (("base", c_uint64), ("size_bytes", c_uint64))
 
 
-@cache
-def _libc() -> ctypes.PyDLL:
-    # PyDLL keeps the interpreter lock: none of these calls waits, and to give it up costs more than they do.
-    libc = ctypes.PyDLL(None, use_errno=True)
-    libc.ptrace.argtypes = (c_long, c_long, c_void_p, c_void_p)
-    libc.ptrace.restype = c_long
-    libc.process_vm_writev.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
-    libc.process_vm_writev.restype = c_long
-    return libc
-
-
 def write_memory(tid: int, address: int, data: bytes) -> bool:
     """Writes to the memory of a task as the kernel does for its own calls: False where that has none to write to."""
     local = _Piece(ctypes.cast(ctypes.c_char_p(data), c_void_p).value or 0, len(data))
     remote = _Piece(address, len(data))
-    done = _libc().process_vm_writev(tid, ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0)
+    done = c_library().process_vm_writev(tid, ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0)
     return bool(done == len(data))
 
 
@@ -158,7 +150,7 @@ class Checkpoint:
                 self._learn(span, now)
         self._extended.restore()
         for local, remote, count, size_bytes in self._batches:
-            if _libc().process_vm_writev(self._tid, local, count, remote, count, 0) != size_bytes:
+            if c_library().process_vm_writev(self._tid, local, count, remote, count, 0) != size_bytes:
                 raise HarnessError(f"the memory of process {self._tid} could not be restored")
         if mask:
             self._ptrace.set_signal_mask(self._tid, self._mask)
@@ -173,7 +165,7 @@ class Checkpoint:
         """The task makes a call that is not its own; what it returned. The call must be one that is trapped."""
         self._enter(number, *arguments)
         self._ptrace.resume(PTRACE_SYSCALL, self._tid)
-        self._await(_EXIT_STOP)
+        self._await(EXIT_STOP)
         return self._ptrace.result(self._tid)
 
     def verify(self) -> None:
@@ -218,7 +210,7 @@ class Checkpoint:
         self._enter(self._abi.numbers["clone"], _CLONE_FS_FILES_PARENT, 0, 0, 0, 0)
         self._ptrace.resume(PTRACE_SYSCALL, self._tid)
         _, status = os.waitpid(self._tid, WALL)
-        if status == _EXIT_STOP:
+        if status == EXIT_STOP:
             self.back()
             raise UnrewindableError("the process could not be copied (clone): look at the limit of processes")
         if status != _CLONE_STOP:
@@ -226,7 +218,7 @@ class Checkpoint:
         self._holder = self._ptrace.event_message(self._tid)
         os.waitpid(self._holder, WALL)
         self._ptrace.resume(PTRACE_SYSCALL, self._tid)
-        self._await(_EXIT_STOP)
+        self._await(EXIT_STOP)
 
     def _rebase(self) -> None:
         for span in self._spans:
@@ -280,12 +272,12 @@ class _Extended:
         self._words = ctypes.create_string_buffer(_EXTENDED_BYTES_MAX)
         self._vector = _Piece(ctypes.addressof(self._words), _EXTENDED_BYTES_MAX)
         self._vector_at = ctypes.addressof(self._vector)
-        if _libc().ptrace(_PTRACE_GETREGSET, tid, self._kind, self._vector_at) < 0:
+        if c_library().ptrace(_PTRACE_GETREGSET, tid, self._kind, self._vector_at) < 0:
             raise UnrewindableError("the vector registers cannot be read")
 
     def restore(self) -> None:
         """Puts them back."""
-        if _libc().ptrace(_PTRACE_SETREGSET, self._tid, self._kind, self._vector_at) < 0:
+        if c_library().ptrace(_PTRACE_SETREGSET, self._tid, self._kind, self._vector_at) < 0:
             raise HarnessError(f"the vector registers of process {self._tid} could not be restored")
 
 

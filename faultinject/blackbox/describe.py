@@ -15,20 +15,17 @@ from typing import Any
 
 from faultinject.blackbox.lookup import AT_FDCWD, signed, unpacked
 from faultinject.blackbox.naming import AT_EMPTY_PATH, Naming, inode_at
+from faultinject.blackbox.seccomp import F_LOCKS, FICLONE, FICLONERANGE
 from faultinject.blackbox.tracer import Stop, Task
+from faultinject.blackbox.tree import CLONE_WHOLE
 from faultinject.blackbox.vector import pieces
 from faultinject.ops import Op, Operation
 
 _AT_SYMLINK_NOFOLLOW = 0x100
 _RWF_APPEND, _RWF_NOAPPEND = 0x10, 0x20
-_FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
-_F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW = 6, 7, 37, 38
 _OWN_OFFSET = (1 << 64) - 1
 _APPENDING = frozenset({Op.WRITE, Op.PWRITE, Op.WRITEV, Op.PWRITEV})
 """Transfers that go to the end of a file opened to append; the others refuse such a file."""
-
-_WHOLE_FILE = 1
-"""Flag of a CLONE operation: the file is replaced and not only written to."""
 
 _ABOUT_TO_FAIL = frozenset({errno.EFAULT, errno.EIO, errno.ENAMETOOLONG, errno.ENOENT, errno.ESRCH})
 """What looking at arguments says where they point nowhere, as the call itself will, or where the task has died."""
@@ -149,9 +146,9 @@ class Describer(Naming):
     def ioctl(self, stop: Stop) -> Operation | None:
         """ioctl(2), FICLONE and FICLONERANGE."""
         request = stop.args[1] & 0xFFFFFFFF
-        if request == _FICLONE:
-            return self.on(stop, Op.CLONE, stop.args[0], flags=_WHOLE_FILE, offset=0)
-        if request == _FICLONERANGE:
+        if request == FICLONE:
+            return self.on(stop, Op.CLONE, stop.args[0], flags=CLONE_WHOLE, offset=0)
+        if request == FICLONERANGE:
             _, _, length, offset = unpacked("qQQQ", stop.task, stop.args[2])
             return self.on(stop, Op.CLONE, stop.args[0], offset=offset, size_bytes=length)
         return None
@@ -159,7 +156,7 @@ class Describer(Naming):
     def fcntl(self, stop: Stop) -> Operation | None:
         """fcntl(2): record locks, and copies of descriptors; no other form of it is trapped."""
         command = stop.args[1] & 0xFFFFFFFF
-        if command in (_F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW):
+        if command in F_LOCKS:
             return self.on(stop, Op.LOCK, stop.args[0])
         return self.on(stop, Op.DUP, stop.args[0])
 

@@ -9,8 +9,8 @@ from operator import itemgetter
 
 from faultinject.blackbox import tail_files, tail_process
 from faultinject.blackbox.abi import Abi
-from faultinject.blackbox.checkpoint import SECCOMP_STOP, UnrewindableError
-from faultinject.blackbox.ptrace import PTRACE_CONT, WALL
+from faultinject.blackbox.checkpoint import UnrewindableError
+from faultinject.blackbox.ptrace import PTRACE_CONT, SECCOMP_STOP, WALL
 from faultinject.blackbox.tail import REAL, Handler, Point, Tail
 from faultinject.faults import Fault, Form
 from faultinject.ops import Op, Operation

@@ -60,12 +60,16 @@ class AuditExecutor(Swept):
         self.audited = baseline.key.audited
         self.aftermath = aftermath
         self._program = place.program()
+        self._regions = _regions(baseline)
         self._recorded = _recorded(baseline)
+        self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
         self._returned: set[tuple[int, str]] = set()
         self._given_up: set[tuple[int, Form]] = set()
         self._rewound: list[Fault] = []
+        self._served = 0
+        self._stride = 1
 
     def close(self) -> None:
         """Ends what still runs."""
@@ -104,7 +108,7 @@ class AuditExecutor(Swept):
 
     def regions(self) -> Mapping[str, tuple[int, int]]:
         """See `Swept.regions`: one for each file that the program makes or changes, laid end to end."""
-        return _regions(self.baseline)
+        return self._regions
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: what a program leaves under one name is one mistake, wherever the fault hits."""
@@ -129,9 +133,7 @@ class AuditExecutor(Swept):
 
     def unmeasurable(self, fault: Fault) -> str:
         """Why a fault cannot be injected into this program at all; empty where it can."""
-        if fault.op is Op.STORE:
-            return _STORED
-        return ""
+        return _STORED if fault.op is Op.STORE else ""
 
     def perform(self, fault: Fault) -> Performed:
         """Runs a fault for real, on the start; the place is left as the program left it."""
@@ -214,9 +216,8 @@ class AuditExecutor(Swept):
 
     def _acknowledged(self, fault: Fault) -> Reported:
         """What had been reported when the kill came."""
-        operations = self.baseline.trace.operations[: fault.index]
-        done = any(operation.op is Op.ACKNOWLEDGE for operation in operations)
-        return Reported.SUCCESS if done else Reported.NOTHING
+        at = self._acknowledged_at
+        return Reported.SUCCESS if at is not None and at < fault.index else Reported.NOTHING
 
     # Runs
 
@@ -231,9 +232,18 @@ class AuditExecutor(Swept):
         if rewound is None:
             self._given_up.add(point)
             return None
-        self._rewound.append(fault)
+        self._sample(fault)
         findings = self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
         return Result(findings, executor=REWIND)
+
+    def _sample(self, fault: Fault) -> None:
+        """Keeps some of what was rewound, to be confirmed: spread over all of it, and few however much that is."""
+        if self._served % self._stride == 0:
+            self._rewound.append(fault)
+        self._served += 1
+        if len(self._rewound) == 2 * CONFIRMED:
+            del self._rewound[1::2]
+            self._stride *= 2
 
     def _rerun(self, fault: Fault) -> Result:
         done = self.perform(fault)

@@ -10,7 +10,8 @@ from faultinject.blackbox.checkpoint import UnrewindableError
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.describe import REFUSED, Describer
 from faultinject.blackbox.descriptors import Identity, Kind
-from faultinject.blackbox.overlay import Reference, parts_of
+from faultinject.blackbox.overlay import Reference
+from faultinject.blackbox.seccomp import F_DUPFD, F_DUPFD_CLOEXEC, F_LOCKS
 from faultinject.blackbox.single import Single
 from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import NodeKind, Roots
@@ -19,8 +20,8 @@ from faultinject.blackbox.task import Stop, interrupted
 from faultinject.blackbox.tree import ModelError, Tree
 from faultinject.ops import Op, Operation, Trace
 
-_FCNTL_OPERATIONS = frozenset({0, 6, 7, 37, 38, 1030})
-"""Copies of descriptors and record locks: the forms of fcntl(2) that are recorded (see seccomp.py)."""
+_FCNTL_OPERATIONS = frozenset({F_DUPFD, F_DUPFD_CLOEXEC, *F_LOCKS})
+"""Copies of descriptors and record locks: the forms of fcntl(2) that are recorded."""
 
 
 class References:
@@ -28,7 +29,7 @@ class References:
 
     def __init__(self, trace: Trace, crashes: Crashes) -> None:
         self.operations = {one.nth: one for one in trace if one.task == "0" and one.nth >= 0}
-        _, self._contents, self._inodes = parts_of(crashes.end)
+        _, self._contents, self._inodes = crashes.end.parts()
         self._known: dict[int, Reference] = {}
 
     def of(self, inode: int) -> Reference | None:
@@ -77,7 +78,7 @@ class Journey:
 
     def reference(self, identity: int) -> Reference | None:
         """What a file of the model holds at the end of the recorded run, as far as that is known."""
-        _, _, inodes = parts_of(self.tree)
+        _, _, inodes = self.tree.parts()
         for inode, one in inodes.items():
             if one == identity:
                 twin = self._twins.get(inode)

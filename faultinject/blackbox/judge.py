@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator
 from faultinject.blackbox.checkers import Checker, Stage
 from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.state import Node, NodeKind, State
+from faultinject.difference import common_bytes
 from faultinject.oracle import Finding, Kind, Reported
 
 _REMEMBERED = 4096
@@ -158,7 +159,7 @@ class Judge:
         if not size_bytes:
             return "the file is empty"
         content, complete = self.masks.masked(path, node.data), self.masks.masked(path, expected.data)
-        differs = _first_difference(content, complete)
+        differs = common_bytes(content, complete)
         which = "new" if new else "old"
         if differs == size_bytes < len(complete):
             what = f"only the first {size_bytes} of {len(complete)} bytes are there"
@@ -180,17 +181,3 @@ def _never_heals(finding: Finding) -> Finding:
 
 def _described(node: Node) -> str:
     return f"a file of {len(node.data)} bytes" if node.kind is NodeKind.FILE else f"a {node.kind}"
-
-
-def _first_difference(one: bytes, other: bytes) -> int:
-    """The offset of the first byte that differs; the size of the shorter one where it is the other's beginning."""
-    low, high = 0, min(len(one), len(other))
-    if one[:high] == other[:high]:
-        return high
-    while high - low > 1:  # the first `low` bytes are the same, the first `high` are not
-        middle = (low + high) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

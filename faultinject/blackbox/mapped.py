@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from faultinject.blackbox.describe import Describer
 from faultinject.blackbox.tracer import Task
+from faultinject.difference import common_bytes
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation
 
@@ -74,17 +75,5 @@ class Mapped:
 def _difference(one: bytes, other: bytes) -> tuple[int, int]:
     """The range of `other` outside of which both are the same; stores do not change the length."""
     if len(one) != len(other):
-        return min(_common(one, other), len(other)), len(other)
-    return _common(one, other), len(other) - _common(one[::-1], other[::-1])
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """How many bytes at the beginning are the same, found by halves: byte by byte would be far too slow."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        return min(common_bytes(one, other), len(other)), len(other)
+    return common_bytes(one, other), len(other) - common_bytes(one[::-1], other[::-1])

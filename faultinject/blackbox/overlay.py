@@ -12,21 +12,13 @@ from dataclasses import dataclass
 
 from faultinject.blackbox.content import Content
 from faultinject.blackbox.state import DIRECTORY, Node, NodeKind, State
-from faultinject.blackbox.tree import ModelError, Tree
-
-DIRECTORY_ID = 0
-"""The identity that all directories share in a Tree."""
+from faultinject.blackbox.tree import DIRECTORY_ID, ModelError, Tree
 
 _SHORT_BYTES = 64
 _EMPTY = Content(Node(NodeKind.FILE))
 
 Names = dict[str, int]
 Files = dict[int, Content]
-
-
-def parts_of(tree: Tree) -> tuple[Names, Files, dict[int, int]]:
-    """What a tree is made of: names and their files, the files' contents, and the files by inode."""
-    return tree._names, tree._files, tree._by_inode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,14 +110,14 @@ class Base:
     """The watched directories just before a faulty call. reference: the reference of a file, by its identity."""
 
     def __init__(self, tree: Tree, start: Tree, reference: Callable[[int], Reference | None]) -> None:
-        self.names, self._contents, self.inodes = parts_of(tree)
+        self.names, self._contents, self.inodes = tree.parts()
         self.limit_bytes = tree.limit_bytes
         self._reference = reference
         self._files: dict[int, File] = {}
         self._links: dict[int, list[str]] | None = None
         self._tree = tree
         self._state: State | None = None
-        old_names, old_contents, _ = parts_of(start)
+        old_names, old_contents, _ = start.parts()
         self.old_names = old_names.keys()
         self.changed: dict[str, Hashable] = dict.fromkeys(name for name in old_names if name not in self.names)
         for name, identity in self.names.items():

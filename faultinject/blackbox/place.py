@@ -14,7 +14,7 @@ from typing import TypeVar
 from faultinject.blackbox.run import Ran, run
 from faultinject.blackbox.started import Limits, Program, started
 from faultinject.blackbox.state import NodeKind, Root, Roots, State
-from faultinject.blackbox.subject import DIRECTORY, Audited, environment
+from faultinject.blackbox.subject import DIRECTORY, Audited, environment, with_directory
 from faultinject.blackbox.template import Template
 from faultinject.faults import Fault
 from faultinject.ops import Trace
@@ -63,7 +63,7 @@ class Place:
         """The audited program, or another command, to be run here."""
         audited = self.audited
         return Program(
-            audited.in_directory(command or audited.argv, self.directory),
+            with_directory(command or audited.argv, self.directory),
             self._environment,
             audited.directory.replace(DIRECTORY, self.directory),
             audited.acknowledgement.encode() if command is None else b"",

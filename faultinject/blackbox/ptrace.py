@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 from ctypes import c_int, c_long, c_uint64, c_ulong, c_void_p
 from functools import cache
 from struct import Struct
@@ -44,6 +45,10 @@ OPTIONS = (
 WALL = 0x40000000
 WNOTHREAD = 0x20000000
 
+SECCOMP_STOP = (EVENT_SECCOMP << 8 | signal.SIGTRAP) << 8 | 0x7F
+EXIT_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
+"""What waitpid says of a task at a trapped call, and at the exit of a call."""
+
 _NT_PRSTATUS = 1
 _NT_ARM_SYSTEM_CALL = 0x404
 
@@ -70,7 +75,8 @@ class _Vector(ctypes.Structure):
 
 
 @cache
-def _libc() -> ctypes.PyDLL:
+def c_library() -> ctypes.PyDLL:
+    """The C library, with what is called of it described."""
     # PyDLL keeps the interpreter lock: none of these calls waits, and to give it up costs more than they do.
     libc = ctypes.PyDLL(None, use_errno=True)
     libc.ptrace.argtypes = (c_long, c_long, c_void_p, c_void_p)
@@ -80,6 +86,8 @@ def _libc() -> ctypes.PyDLL:
     libc.personality.argtypes = (c_ulong,)
     libc.personality.restype = c_int
     libc.syscall.restype = c_long
+    libc.process_vm_writev.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
+    libc.process_vm_writev.restype = c_long
     return libc
 
 
@@ -90,7 +98,7 @@ def _error(what: str) -> OSError:
 
 def fix_addresses() -> None:
     """Lets the programs that this process becomes have the same addresses in every run (personality(2))."""
-    libc = _libc()
+    libc = c_library()
     now = libc.personality(_QUERY_PERSONALITY)
     if now < 0 or libc.personality(now | _ADDR_NO_RANDOMIZE) < 0:
         raise _error("personality")
@@ -98,13 +106,14 @@ def fix_addresses() -> None:
 
 def close_on_exec(first: int) -> None:
     """Marks every descriptor from `first` on to be closed on exec: a program finds only those meant for it."""
-    if _libc().syscall(c_long(_CLOSE_RANGE), c_ulong(first), c_ulong(0xFFFFFFFF), c_ulong(_CLOSE_RANGE_CLOEXEC)) < 0:
+    arguments = c_ulong(first), c_ulong(0xFFFFFFFF), c_ulong(_CLOSE_RANGE_CLOEXEC)
+    if c_library().syscall(c_long(_CLOSE_RANGE), *arguments) < 0:
         raise _error("close_range")
 
 
 def install_filter(program: ctypes.Array[ctypes.c_char]) -> None:
     """Puts a seccomp filter (struct sock_fprog) on this process and all that it starts; asks for no privilege."""
-    libc = _libc()
+    libc = c_library()
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0:
         raise _error("prctl(PR_SET_NO_NEW_PRIVS)")
     if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program), 0, 0) < 0:
@@ -113,7 +122,7 @@ def install_filter(program: ctypes.Array[ctypes.c_char]) -> None:
 
 def send_signal(abi: Abi, pid: int, tid: int, number: int) -> None:
     """Sends a signal to one thread (tgkill(2))."""
-    if _libc().syscall(c_long(abi.numbers["tgkill"]), c_int(pid), c_int(tid), c_int(number)) < 0:
+    if c_library().syscall(c_long(abi.numbers["tgkill"]), c_int(pid), c_int(tid), c_int(number)) < 0:
         raise _error("tgkill")
 
 
@@ -138,7 +147,7 @@ class Ptrace:
 
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
-        self._ptrace: Any = _libc().ptrace
+        self._ptrace: Any = c_library().ptrace
         self._info = ctypes.create_string_buffer(_INFO_SIZE_BYTES)
         self._info_at = ctypes.addressof(self._info)
         self._word = c_uint64()

@@ -22,17 +22,16 @@ from faultinject.blackbox.descriptors import Descriptors
 from faultinject.blackbox.drive import Blow, Driver, End
 from faultinject.blackbox.journey import Journey, References
 from faultinject.blackbox.overlay import Base, Overlay
-from faultinject.blackbox.started import Program
+from faultinject.blackbox.started import LINE_BYTES_MAX, Program, end_of, last_words
 from faultinject.blackbox.state import Roots, State
 from faultinject.blackbox.tail import Point, Tail
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ops import Operation, Trace
 from faultinject.oracle import Reported
-from faultinject.printable import printable
 
 _FORMS = frozenset({Form.ERRNO, Form.CUT, Form.SHORT})
 _OUTPUT_PIECE_BYTES = 1 << 16
-_LINE_BYTES_MAX = 500
+_WORDS_MAX = 1000
 _VERIFIED_BYTES_MAX = 1 << 22
 _VERIFY_EACH = 16
 """A program with more memory is verified at every so many points only."""
@@ -72,8 +71,7 @@ class _Here:
             raise
         self.blow = Blow(self.point, self.operation)
         self.acknowledged, self.output = _heard(process.output.fileno(), acknowledgement)
-        size_bytes = os.fstat(process.errors.fileno()).st_size
-        self.errors = os.pread(process.errors.fileno(), _LINE_BYTES_MAX, max(0, size_bytes - _LINE_BYTES_MAX))
+        self.errors = end_of(process.errors)
 
 
 class Rewinder:
@@ -104,7 +102,7 @@ class Rewinder:
         self._deadline: Deadline | None = None
         self._until = 0.0
         self._unverified = 0
-        self._lines: dict[bytes, str] = {}
+        self._words: dict[tuple[bytes, int | None], str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -243,14 +241,13 @@ class Rewinder:
 
     def _said(self, here: _Here, tail: Tail, end: End) -> str:
         """As Running.said says it."""
-        written = (here.errors + tail.errors)[-_LINE_BYTES_MAX:]
-        line = self._lines.get(written)
-        if line is None:
-            lines = written.decode("utf-8", "replace").split("\n")
-            line = printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))
-            if len(self._lines) < 1000:
-                self._lines[written] = line
-        return line or ("" if end.signal is None else f"died of {signal.Signals(end.signal).name}")
+        heard = (here.errors + tail.errors)[-LINE_BYTES_MAX:], end.signal
+        words = self._words.get(heard)
+        if words is None:
+            words = last_words(*heard)
+            if len(self._words) < _WORDS_MAX:
+                self._words[heard] = words
+        return words
 
 
 def _heard(fd: int, text: bytes) -> tuple[bool, bytes]:

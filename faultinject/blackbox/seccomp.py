@@ -26,14 +26,13 @@ _NUMBER_AT = 0
 _ARCH_AT = 4
 _ARGUMENTS_AT = 16
 
-_FICLONE = 0x40049409
-_FICLONERANGE = 0x4020940D
-_F_DUPFD = 0
-_F_SETLK = 6
-_F_SETLKW = 7
-_F_OFD_SETLK = 37
-_F_OFD_SETLKW = 38
-_F_DUPFD_CLOEXEC = 1030
+FICLONE, FICLONERANGE = 0x40049409, 0x4020940D
+"""The requests of ioctl(2) that are stopped at (ioctl_ficlonerange(2))."""
+
+F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
+F_LOCKS = (6, 7, 37, 38)
+"""The commands of fcntl(2) that are stopped at: copies of descriptors; F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW."""
+
 _PROT_WRITE = 2
 _MAP_SHARED = 1
 
@@ -56,8 +55,8 @@ def _one_of(position: int, values: tuple[int, ...]) -> list[Instruction]:
 
 # Calls of which only some forms touch what a file holds: a rule decides by the arguments and always returns.
 _RULES: dict[str, list[Instruction]] = {
-    "ioctl": _one_of(1, (_FICLONE, _FICLONERANGE)),
-    "fcntl": _one_of(1, (_F_DUPFD, _F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW, _F_DUPFD_CLOEXEC)),
+    "ioctl": _one_of(1, (FICLONE, FICLONERANGE)),
+    "fcntl": _one_of(1, (F_DUPFD, *F_LOCKS, F_DUPFD_CLOEXEC)),
     "mmap": [
         _load_argument(3),
         (_IF_SET, 0, 2, _MAP_SHARED),

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 
 from faultinject.blackbox import launch
 from faultinject.blackbox.abi import X32_BIT, native
-from faultinject.blackbox.checkpoint import SECCOMP_STOP, UnrewindableError
+from faultinject.blackbox.checkpoint import UnrewindableError
 from faultinject.blackbox.launch import Command, Setup
 from faultinject.blackbox.process import bury
 from faultinject.blackbox.ptrace import (
@@ -22,16 +21,17 @@ from faultinject.blackbox.ptrace import (
     EVENT_FORK,
     EVENT_STOP,
     EVENT_VFORK,
+    EXIT_STOP,
     PTRACE_CONT,
     PTRACE_SYSCALL,
+    SECCOMP_STOP,
     WALL,
     Ptrace,
 )
-from faultinject.blackbox.started import Limits, Program
+from faultinject.blackbox.started import Limits, Program, streams
 from faultinject.blackbox.task import Memory, Stop, Task
 
 _BIRTHS = (EVENT_FORK, EVENT_VFORK, EVENT_CLONE)
-_EXIT_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 
 
 class Single:
@@ -45,12 +45,7 @@ class Single:
         self.ptrace = Ptrace(self.abi)
         self.alive = False
         with ExitStack() as stack:
-            self.output = stack.enter_context(tempfile.TemporaryFile())
-            self.errors = stack.enter_context(tempfile.TemporaryFile())
-            stdin = None
-            if program.stdin is not None:
-                stdin = os.open(program.stdin, os.O_RDONLY | os.O_CLOEXEC)
-                stack.callback(os.close, stdin)
+            stdin, self.output, self.errors = stack.enter_context(streams(program))
             command = Command(program.argv, dict(program.environment), program.directory)
             setup = Setup(
                 None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set
@@ -92,7 +87,7 @@ class Single:
         self.ptrace.resume(PTRACE_SYSCALL, self.task.tid)
         while True:
             status = self.wait()
-            if status == _EXIT_STOP:
+            if status == EXIT_STOP:
                 return self.ptrace.result(self.task.tid)
             if status & 0xFF != 0x7F:
                 raise ProcessLookupError(f"process {self.task.tid} has died")

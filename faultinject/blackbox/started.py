@@ -17,7 +17,8 @@ from faultinject.oracle import Reported
 from faultinject.printable import printable
 
 _PIECE_BYTES = 1 << 16
-_LINE_BYTES_MAX = 500
+LINE_BYTES_MAX = 500
+"""Of the last words of a program no more is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +91,49 @@ class Running:
 
     def said(self) -> str:
         """The last line on standard error; where there is none, how the program ended."""
-        size_bytes = os.fstat(self.errors.fileno()).st_size
-        tail = os.pread(self.errors.fileno(), _LINE_BYTES_MAX, max(0, size_bytes - _LINE_BYTES_MAX))
-        lines = tail.decode("utf-8", "replace").split("\n")
-        line = printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))
-        number = self.tracer.ending.signal
-        return line or ("" if number is None else f"died of {signal.Signals(number).name}")
+        return last_words(end_of(self.errors), self.tracer.ending.signal)
+
+
+def end_of(file: IO[bytes]) -> bytes:
+    """As much of the end of a file as a line may have."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), LINE_BYTES_MAX, max(0, size_bytes - LINE_BYTES_MAX))
+
+
+def last_words(errors: bytes, signal_number: int | None) -> str:
+    """The last line of what was written; where there is none, of which signal the program died."""
+    lines = errors.decode("utf-8", "replace").split("\n")
+    line = printable(next((line.strip() for line in reversed(lines) if line.strip()), ""))
+    return line or ("" if signal_number is None else f"died of {signal.Signals(signal_number).name}")
+
+
+@contextmanager
+def streams(program: Program) -> Iterator[tuple[int | None, IO[bytes], IO[bytes]]]:
+    """Standard input as the program has it (None: /dev/null), and files for its output and its errors."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        stdin = None if program.stdin is None else os.open(program.stdin, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield stdin, out, err
+        finally:
+            if stdin is not None:
+                os.close(stdin)
 
 
 @contextmanager
 def started(program: Program, calls: Iterable[str], limits: Limits | None = None) -> Iterator[Running]:
     """Starts it; nothing of it is left when the statement ends. Raises LaunchError where it cannot be started."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        stdin = None if program.stdin is None else os.open(program.stdin, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with Tracer(
-                program.argv,
-                calls=calls,
-                env=dict(program.environment),
-                cwd=program.directory,
-                stdin=stdin,
-                stdout=out.fileno(),
-                stderr=err.fileno(),
-                timeout_seconds=program.timeout_seconds,
-                prepare=(limits or Limits()).set,
-            ) as tracer:
-                yield Running(program, tracer, out, err, limits is not None and limits.file_bytes is not None)
-        finally:
-            if stdin is not None:
-                os.close(stdin)
+    with (
+        streams(program) as (stdin, out, err),
+        Tracer(
+            program.argv,
+            calls=calls,
+            env=dict(program.environment),
+            cwd=program.directory,
+            stdin=stdin,
+            stdout=out.fileno(),
+            stderr=err.fileno(),
+            timeout_seconds=program.timeout_seconds,
+            prepare=(limits or Limits()).set,
+        ) as tracer,
+    ):
+        yield Running(program, tracer, out, err, limits is not None and limits.file_bytes is not None)

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -54,9 +55,10 @@ class Audited:
     stdin: str | None = None
     timeout_seconds: float = 60
 
-    def in_directory(self, command: tuple[str, ...], directory: str) -> tuple[str, ...]:
-        """The command with the directory in its arguments."""
-        return tuple(argument.replace(DIRECTORY, directory) for argument in command)
+
+def with_directory(command: Iterable[str], directory: str) -> tuple[str, ...]:
+    """The command with the directory in its arguments."""
+    return tuple(argument.replace(DIRECTORY, directory) for argument in command)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Mapping
 
 from faultinject.blackbox.abi import Abi
 from faultinject.blackbox.checkpoint import Checkpoint, UnrewindableError, write_memory
 from faultinject.blackbox.describe import Describer
 from faultinject.blackbox.descriptors import Descriptor, Descriptors
-from faultinject.blackbox.overlay import DIRECTORY_ID, Base, Overlay
-from faultinject.blackbox.ptrace import PTRACE_SYSCALL, WALL, Ptrace
+from faultinject.blackbox.overlay import Base, Overlay
+from faultinject.blackbox.ptrace import EXIT_STOP, PTRACE_SYSCALL, WALL, Ptrace
 from faultinject.blackbox.state import Roots
 from faultinject.blackbox.task import Stop, Task
+from faultinject.blackbox.tree import DIRECTORY_ID
 from faultinject.faults import Fault
 from faultinject.ops import Op, Operation
 
@@ -28,7 +28,6 @@ DONE = REAL + 1
 
 _TRANSFER_BYTES_MAX = 1 << 26
 _AT_FDCWD = 0xFFFFFF9C
-_EXIT_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 
 
 def give_up(why: str) -> UnrewindableError:
@@ -246,7 +245,7 @@ class Tail:
         _, status = os.waitpid(tid, WALL)
         if status & 0xFF != 0x7F:
             raise ProcessLookupError(f"process {tid} has died")
-        if status != _EXIT_STOP:
+        if status != EXIT_STOP:
             raise give_up("a signal came in the middle of a call")
         if replaced and place != point.abi.result:
             ptrace.load(tid)

@@ -8,9 +8,11 @@ import struct
 from functools import partial
 
 from faultinject.blackbox.descriptors import Descriptor, Kind
-from faultinject.blackbox.overlay import DIRECTORY_ID
+from faultinject.blackbox.seccomp import F_DUPFD, F_DUPFD_CLOEXEC, F_LOCKS, FICLONE, FICLONERANGE
 from faultinject.blackbox.state import NodeKind
 from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail, give_up
+from faultinject.blackbox.tree import DIRECTORY_ID
+from faultinject.blackbox.vector import PIECE, PIECES_MAX
 from faultinject.ops import Op
 
 _ACCESS = os.O_ACCMODE
@@ -19,17 +21,14 @@ _AT_EMPTY_PATH = 0x1000
 _AT_SYMLINK_NOFOLLOW = 0x100
 _NOREPLACE = 1
 _O_DIRECT = 0o40000
-_PIECE = struct.Struct("QQ")
-_PIECES_MAX = 1024
 _OWN = (1 << 64) - 1
 """An offset of -1: the descriptor's own (pwritev2(2))."""
 
 _SIZE_AT = 48
 """Where struct stat has the size, on all 64-bit machines that we know; struct statx has it elsewhere."""
 
-_FICLONE, _FICLONERANGE, _TCGETS = 0x40049409, 0x4020940D, 0x5401
-_F_DUPFD, _F_SETFD, _F_GETFL, _F_DUPFD_CLOEXEC = 0, 2, 3, 1030
-_F_LOCKS = (6, 7, 37, 38)
+_TCGETS = 0x5401
+_F_SETFD, _F_GETFL = 2, 3
 
 
 # Transfers
@@ -45,9 +44,9 @@ def _pwrite(tail: Tail, arguments: Arguments) -> int:
 
 def pieces(tail: Tail, arguments: Arguments) -> tuple[tuple[int, int], ...]:
     """The pieces that a vectored call hands over (readv(2))."""
-    if arguments[2] > _PIECES_MAX:
+    if arguments[2] > PIECES_MAX:
         raise give_up("it hands over more pieces than the system takes")
-    return tuple(_PIECE.iter_unpack(tail.read(arguments[1], arguments[2] * _PIECE.size)))
+    return tuple(PIECE.iter_unpack(tail.read(arguments[1], arguments[2] * PIECE.size)))
 
 
 def _writev(tail: Tail, arguments: Arguments) -> int:
@@ -225,9 +224,9 @@ def _fcntl(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     command = arguments[1] & 0xFFFFFFFF
-    if command in (_F_DUPFD, _F_DUPFD_CLOEXEC):
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
         return _copy(tail, found, arguments[2])
-    if command in _F_LOCKS:
+    if command in F_LOCKS:
         return _settle(tail, arguments, Op.LOCK)
     if command == _F_SETFD:
         return 0  # it is about exec, and an exec after the fault is not modelled
@@ -257,7 +256,7 @@ def _ioctl(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     request = arguments[1] & 0xFFFFFFFF
-    if request in (_FICLONE, _FICLONERANGE) and found.watched:
+    if request in (FICLONE, FICLONERANGE) and found.watched:
         return _unmodelled(tail, arguments, Op.CLONE, 0)
     if request == _TCGETS and found.kind is not Kind.OTHER:
         return -errno.ENOTTY

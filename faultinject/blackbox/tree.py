@@ -20,7 +20,8 @@ RENAME_EXCHANGE = 2
 CLONE_WHOLE = 1
 """The flag of a recorded ioctl(FICLONE): the whole file is replaced. FICLONERANGE has none."""
 
-_DIRECTORY_ID = 0
+DIRECTORY_ID = 0
+"""The identity that all directories share in a Tree."""
 
 _NO_EFFECT = frozenset(
     {
@@ -49,7 +50,7 @@ class Tree:
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self.limit_bytes = limit_bytes
         self._names: dict[str, int] = {}
-        self._files: dict[int, Content] = {_DIRECTORY_ID: Content(DIRECTORY)}
+        self._files: dict[int, Content] = {DIRECTORY_ID: Content(DIRECTORY)}
         self._by_inode: dict[int, int] = {}
 
     @classmethod
@@ -62,7 +63,7 @@ class Tree:
         devices: dict[int, int] = {}
         for key, node in state.items():
             if node.kind is NodeKind.DIRECTORY:
-                tree._names[key] = _DIRECTORY_ID
+                tree._names[key] = DIRECTORY_ID
                 continue
             if key not in inodes:
                 raise ModelError(None, f"nobody knows the inode of {key!r}")
@@ -89,6 +90,10 @@ class Tree:
         if sum([files[identity].size_bytes for identity in self._names.values()]) > self.limit_bytes:
             raise ModelError(None, f"the directories hold more than {self.limit_bytes} bytes")
         return {key: files[self._names[key]].node() for key in sorted(self._names)}
+
+    def parts(self) -> tuple[dict[str, int], dict[int, Content], dict[int, int]]:
+        """What it is made of, not to be changed: names and their files, the files' contents, the files by inode."""
+        return self._names, self._files, self._by_inode
 
     def inode_of(self, key: str) -> int | None:
         """The inode number of a file, None where there is no such file or its number is not known."""
@@ -239,7 +244,7 @@ class Tree:
             raise ModelError(operation, f"it kept {target!r}, which was there, and succeeded")
         if name is not None and target is not None:
             one, other = self._named(operation, name), self._names.get(target)
-            if one == other and one != _DIRECTORY_ID:
+            if one == other and one != DIRECTORY_ID:
                 return  # two links to one file: rename(2) does nothing
             if flags == RENAME_EXCHANGE:
                 self._named(operation, target)
@@ -301,7 +306,7 @@ class Tree:
         self._make(operation, lambda: self._create(operation, Node(NodeKind.SYMLINK, bytes(operation.data or b""))))
 
     def _mkdir(self, operation: Operation) -> None:
-        self._make(operation, lambda: _DIRECTORY_ID)
+        self._make(operation, lambda: DIRECTORY_ID)
 
     def _make(self, operation: Operation, made: Callable[[], int]) -> None:
         name = operation.name
@@ -314,14 +319,14 @@ class Tree:
     def _unlink(self, operation: Operation) -> None:
         if operation.name is None:
             return
-        if self._named(operation, operation.name) == _DIRECTORY_ID:
+        if self._named(operation, operation.name) == DIRECTORY_ID:
             raise ModelError(operation, f"it removed the directory {operation.name!r} as a file")
         del self._names[operation.name]
 
     def _rmdir(self, operation: Operation) -> None:
         if operation.name is None:
             return
-        if self._named(operation, operation.name) != _DIRECTORY_ID:
+        if self._named(operation, operation.name) != DIRECTORY_ID:
             raise ModelError(operation, f"it removed {operation.name!r} as a directory, which is none")
         if len(self._take(operation.name)) > 1:
             raise ModelError(operation, f"it removed the directory {operation.name!r}, which was not empty")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from faultinject.blackbox.tracer import Stop, Tracer
 
-_PIECE = struct.Struct("QQ")
-_PIECES_MAX = 1024
+PIECE = struct.Struct("QQ")
+"""struct iovec (readv(2))."""
+
+PIECES_MAX = 1024
 """UIO_MAXIOV: the kernel refuses longer arrays."""
 
 _COUNT = {"write": 2, "pwrite64": 2, "sendfile": 3, "copy_file_range": 4, "splice": 4}
@@ -18,12 +20,12 @@ _COUNT = {"write": 2, "pwrite64": 2, "sendfile": 3, "copy_file_range": 4, "splic
 
 def pieces(stop: Stop, size_bytes: int | None = None) -> Iterator[tuple[int, int]]:
     """Address and length of each piece, of the first `size_bytes` bytes only where that is given. Raises OSError."""
-    count = min(stop.args[2], _PIECES_MAX)
+    count = min(stop.args[2], PIECES_MAX)
     left = size_bytes
-    array = stop.task.read(stop.args[1], count * _PIECE.size)
-    if len(array) < count * _PIECE.size:
+    array = stop.task.read(stop.args[1], count * PIECE.size)
+    if len(array) < count * PIECE.size:
         raise OSError(errno.EFAULT, f"no memory for {count} pieces at {stop.args[1]:#x}")
-    for address, length in _PIECE.iter_unpack(array):
+    for address, length in PIECE.iter_unpack(array):
         if left is not None:
             if left <= 0:
                 return
@@ -45,9 +47,9 @@ def shortened(tracer: Tracer, stop: Stop, size_bytes: int) -> int:
     if position is not None:
         return tracer.shorten(stop, position, min(size_bytes, stop.args[position]))
     kept = list(pieces(stop, size_bytes))
-    last = stop.args[1] + (len(kept) - 1) * _PIECE.size
-    before = stop.task.read(last, _PIECE.size)
-    stop.task.write(last, _PIECE.pack(*kept[-1]))
+    last = stop.args[1] + (len(kept) - 1) * PIECE.size
+    before = stop.task.read(last, PIECE.size)
+    stop.task.write(last, PIECE.pack(*kept[-1]))
     result = tracer.shorten(stop, 2, len(kept))  # where the task dies in it there is no memory to put back
     stop.task.write(last, before)
     return result

@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from faultinject.blackbox.cli import run_audit
-from faultinject.selftest.manifest import CLASSES, PLANTED
+from faultinject.selftest.manifest import PLANTED
 from faultinject.selftest.run import BuildError, Outcome, audited, build, chosen, compared, compiler
+from faultinject.sweep import CLASSES
 
 
 @click.command("selftest", epilog="Exit codes: 0 all as it has to be, 1 something is not, 2 wrong use.")

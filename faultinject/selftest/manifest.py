@@ -13,13 +13,14 @@ What `expected` counts on (spec/saving.md, chapters 8 and 9, for files of bytes)
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from faultinject.blackbox.subject import DIRECTORY, with_directory
 from faultinject.faults import FaultClass
 from faultinject.oracle import Kind
+from faultinject.sweep import CLASSES
 
 PROGRAMS = Path(__file__).parent / "programs"
 """Where the sources are."""
@@ -27,12 +28,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 SAVED_NAME = "data.bin"
 """The file that every program saves in the scratch directory."""
 
-DIRECTORY = "{dir}"
-"""Stands for the scratch directory in arguments."""
-
 COMPILER_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-O1", "-pthread")
-
-CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
 
 Expected = frozenset[tuple[FaultClass, Kind]]
 
@@ -89,23 +85,19 @@ class Planted:
 
     def command(self, built: Path, directory: str) -> list[str]:
         """The command line that saves into `directory`."""
-        return [*self.program(built), *_in_directory(self.arguments, directory)]
+        return [*self.program(built), *with_directory(self.arguments, directory)]
 
     def recovery(self, built: Path, directory: str) -> list[str] | None:
         """The command line that recovers `directory`; None where there is none."""
         if self.recover is None:
             return None
-        return [*self.program(built), *_in_directory(self.recover, directory)]
+        return [*self.program(built), *with_directory(self.recover, directory)]
 
     def compilation(self, built: Path, compiler: str = "cc") -> list[str]:
         """The command line that compiles a program in C into `built`. Raises ValueError for another language."""
         if self.language != "c":
             raise ValueError(f"{self.source} is no program in C: there is nothing to compile")
         return [compiler, *COMPILER_FLAGS, "-o", str(built / self.name), str(self.path)]
-
-
-def _in_directory(arguments: Sequence[str], directory: str) -> list[str]:
-    return [argument.replace(DIRECTORY, directory) for argument in arguments]
 
 
 _ERROR, _INTERRUPT, _KILL = CLASSES

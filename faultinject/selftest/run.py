@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faultinject.blackbox.subject import Audited
+from faultinject.blackbox.subject import DIRECTORY, Audited
 from faultinject.coverage import Run
 from faultinject.faults import FaultClass
 from faultinject.oracle import Kind
@@ -55,9 +55,9 @@ def build(planted: Planted, compiler_name: str, directory: Path) -> None:
 
 def audited(planted: Planted, directory: Path) -> Audited:
     """How the program is audited."""
-    recover = planted.recovery(directory, "{dir}")
+    recover = planted.recovery(directory, DIRECTORY)
     return Audited(
-        tuple(planted.command(directory, "{dir}")),
+        tuple(planted.command(directory, DIRECTORY)),
         None if recover is None else tuple(recover),
         signals=planted.signals,
         timeout_seconds=10,

@@ -23,7 +23,7 @@ from faultinject.blackbox.place import TEMPORARY_LABEL, Place, remove
 from faultinject.blackbox.script import script_of
 from faultinject.blackbox.script_text import EMBEDDED_BYTES_MAX, in_directory
 from faultinject.blackbox.state import NodeKind, Root, Roots, State
-from faultinject.blackbox.subject import Audited, Start
+from faultinject.blackbox.subject import Audited, Start, with_directory
 from faultinject.faults import IGNORED, Fault, FaultClass, Form
 from faultinject.ops import Op
 from faultinject.oracle import Finding, Kind
@@ -336,7 +336,7 @@ def test_the_shell_reads_arguments_as_the_audit_gives_them(words: list[str]) -> 
     directory = "/a directory"
     command = " ".join(["dir='/a directory'; printf '%s\\0'", *map(in_directory, words)])
     ran = subprocess.run(["sh", "-c", os.fsencode(command)], capture_output=True, check=True)
-    expected = Audited(tuple(words)).in_directory(tuple(words), directory)
+    expected = with_directory(words, directory)
     assert ran.stdout == b"".join(os.fsencode(word) + b"\0" for word in expected)
 
 
