@@ -169,7 +169,7 @@ class _Sweep:
         count.cut(group.ranges)
         if measured[0].findings:
             count.violated += group.points
-            self._note(group.faults[0], measured[0], group.points)
+            self._note(group.faults[0], measured[0], group.points, group.ranges)
         else:
             count.held += group.points
 
@@ -186,7 +186,7 @@ class _Sweep:
             count.cut(group.ranges)
             if result.findings:
                 count.violated += 1
-                self._note(fault, result, 1)
+                self._note(fault, result, 1, group.ranges)
             else:
                 count.held += 1
 
@@ -243,15 +243,16 @@ class _Sweep:
             except HarnessError as error:
                 self._broken(str(error))
 
-    def _note(self, fault: Fault, result: Result, points: int) -> None:
+    def _note(self, fault: Fault, result: Result, points: int, ranges: tuple[tuple[int, int], ...]) -> None:
         recorded = self.recorded
         assert recorded is not None
         operation = "payload" if fault.index < 0 else str(recorded.trace[fault.index])
         offset = recorded.offset_of(fault)
         region = None if offset is None else self.swept.region_of(offset)
+        span = (min(start for start, _ in ranges), max(end for _, end in ranges) - 1) if ranges else None
         for finding in result.findings:
             cause = self.swept.cause(fault, finding)
-            self.run.note(Violation(fault, finding, operation, offset, region, cause, points))
+            self.run.note(Violation(fault, finding, operation, offset, region, cause, points, span=span))
 
     def _unsound(self, error: UnsoundRunError) -> None:
         """The operation is wrong even without a fault: a violation at no point at all."""

@@ -251,6 +251,8 @@ class AuditExecutor(Swept):
             self._returned.add((fault.index, fault.what))
         if done.reason:
             return Result((), done.reason, RERUN)
+        if fault.what == DEADLY and done.ran.ending.signal != signal.SIGXFSZ:
+            return Result((), "the limit cut a write short, and SIGXFSZ did not come: no more was written", RERUN)
         if fault.fault_class is FaultClass.KILL:
             return Result(self.aftermath.of_crash(self.place.read(), done.reported, there=True), executor=RERUN)
         return Result(self.aftermath.of_run(done.reported, self.place.read, there=True), executor=RERUN)
@@ -307,12 +309,19 @@ def _recorded(baseline: Baseline) -> Recorded:
         inode = tree.inode_of(key)
         if inode is not None:
             shifts[inode] = start
-    published = frozenset(
-        operation.inode
-        for operation in baseline.trace
-        if operation.op is Op.OPEN and operation.name in baseline.old and operation.inode is not None
-    )
+    there = {one.inode for one in baseline.trace if one.op is Op.OPEN and one.name in baseline.old}
+    # Whole or not at all is only a write over bytes that are there (KVS-ATOM-1).
+    grown = {one.inode for one in baseline.trace if one.op.transfers and not one.error and _grows(baseline, one)}
+    published = frozenset(inode for inode in there - grown if inode is not None)
     return Recorded(baseline.trace, None, shifts, published)
+
+
+def _grows(baseline: Baseline, transfer: Operation) -> bool:
+    """Whether it writes behind the end that its file has by then."""
+    _, contents, by_inode = baseline.crashes.before(transfer.index).parts()
+    identity = by_inode.get(transfer.inode or -1)
+    size_bytes = 0 if identity is None else contents[identity].size_bytes
+    return (transfer.offset or 0) + transfer.result > size_bytes
 
 
 def exhaustive_seconds(baseline: Baseline, classes: Iterable[FaultClass]) -> float:
@@ -344,8 +353,11 @@ def why_not_rewound(baseline: Baseline, place: Place) -> str:
         return "it writes nothing that could be cut"
     if baseline.key.audited.directories:
         return "directories besides the scratch directory cannot be had twice"
-    with rewinder(baseline, place) as one:
-        for operation in (transfers[0], transfers[-1]):
-            if one.run(Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=errno.EIO)) is None:
-                return one.why
+    try:
+        with rewinder(baseline, place) as one:
+            for operation in (transfers[0], transfers[-1]):
+                if one.run(Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=errno.EIO)) is None:
+                    return one.why
+    except HarnessError as error:
+        return str(error)  # what cannot be trusted here is left alone: running anew needs none of it
     return ""

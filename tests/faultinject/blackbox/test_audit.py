@@ -375,3 +375,36 @@ def test_kvc_files_are_known_to_the_audit(tmp_path: Path) -> None:
     assert (verdict(runs), starts(runs)) == (Verdict.HELD, ["empty", "old-entry"]), problems(runs)
     in_place = of("sh", "-c", 'cat "$1" >"$0/$2"', "{dir}", str(source), saved, format=Format.KVC)
     assert found(audit(in_place, tmp_path, KILL)) == {("kill", "partial-visible")}
+
+
+def test_a_file_that_is_emptied_first_is_cut_at_every_byte(tmp_path: Path) -> None:
+    """KVS-ATOM-1 is about bytes that are there to be written over, and not about a file that grows anew."""
+    runs = audit(of("sh", "-c", 'printf 0123456789 >"$0/data"', "{dir}"), tmp_path, KILL)
+    cuts = {run.target.scenario: run.classes[FaultClass.KILL].ranges for run in runs}
+    assert cuts["old-entry"] == cuts["empty"] != []
+    patched = "import os, sys; fd = os.open(sys.argv[1] + '/there', os.O_RDWR); os.pwrite(fd, b'new', 2); os.close(fd)"
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "there").write_bytes(b"0123456789")
+    whole = audit(of(sys.executable, "-S", "-c", patched, "{dir}", given=str(given)), tmp_path, KILL)
+    assert whole[0].classes[FaultClass.KILL].ranges == [(2, 3)], "before it alone, not inside"
+
+
+def test_a_program_that_cannot_be_brought_back_is_run_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiled(*_: object) -> None:
+        raise HarnessError("memory was not restored")
+
+    monkeypatch.setattr("faultinject.blackbox.rewind.Rewinder.run", spoiled)
+    with planned(of(*saver()), tmp_path, ERROR) as plan:
+        assert all(one.rewinds == "memory was not restored" for one in plan.baselines)
+        assert "run anew for every fault, not rewound: memory was not restored" in plan.notes
+
+
+def test_a_limit_that_does_not_kill_is_no_kill(tmp_path: Path) -> None:
+    """KVS-AUDIT-4: the program takes the short write for the whole, and writes no more."""
+    once = "import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); "
+    once += "os.write(os.open(sys.argv[1] + '/data', os.O_CREAT | os.O_WRONLY, 0o600), b'0123456789')"
+    (run, *_) = audit(of(sys.executable, "-S", "-c", once, "{dir}"), tmp_path, KILL)
+    count = run.classes[FaultClass.KILL]
+    assert count.not_measured == 9
+    assert any("SIGXFSZ did not come" in problem for problem in run.problems)
