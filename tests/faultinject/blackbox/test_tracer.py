@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,15 +76,16 @@ class Saving:
         self.fd = -1
         self.calls: list[tuple[str, int]] = []
 
-    def mine(self, tracer: Tracer, stop: Stop) -> bool:
-        """Whether the stop is a write or the close of the file; lets all else run."""
-        if self.fd < 0 and of_file(stop, self.path):
-            self.fd = tracer.finish(stop)
-            return False
-        if stop.call in ("write", "close") and stop.args[0] == self.fd >= 0:
-            return True
-        tracer.go(stop)
-        return False
+    def stops(self, tracer: Tracer) -> Iterator[Stop]:
+        """The writes and the close of the file; all else runs."""
+        while (stop := tracer.next()) is not None:
+            assert isinstance(stop, Stop)
+            if self.fd < 0 and of_file(stop, self.path):
+                self.fd = tracer.finish(stop)
+            elif stop.call in ("write", "close") and stop.args[0] == self.fd >= 0:
+                yield stop
+            else:
+                tracer.go(stop)
 
 
 class TestOneTask:
@@ -120,13 +122,11 @@ class TestOneTask:
         argv, path = save
         saving = Saving(path)
         with Tracer(argv, calls=SAVE_CALLS) as tracer:
-            while (stop := tracer.next()) is not None:
-                assert isinstance(stop, Stop)
-                if saving.mine(tracer, stop):
-                    if stop.call == "write":
-                        tracer.answer(stop, -errno.ENOSPC)
-                    else:
-                        tracer.go(stop)
+            for stop in saving.stops(tracer):
+                if stop.call == "write":
+                    tracer.answer(stop, -errno.ENOSPC)
+                else:
+                    tracer.go(stop)
         assert tracer.ending.status == errno.ENOSPC
         assert path.read_bytes() == b""
 
@@ -134,13 +134,11 @@ class TestOneTask:
         argv, path = save
         saving = Saving(path)
         with Tracer(argv, calls=SAVE_CALLS) as tracer:
-            while (stop := tracer.next()) is not None:
-                assert isinstance(stop, Stop)
-                if saving.mine(tracer, stop):
-                    if stop.call == "write":
-                        tracer.answer(stop, 7 if stop.args[2] == 10 else 3)
-                    else:
-                        tracer.go(stop)
+            for stop in saving.stops(tracer):
+                if stop.call == "write":
+                    tracer.answer(stop, 7 if stop.args[2] == 10 else 3)
+                else:
+                    tracer.go(stop)
         assert tracer.ending.status == 0
         assert path.read_bytes() == b""
 
@@ -149,10 +147,7 @@ class TestOneTask:
         saving = Saving(path)
         sizes = []
         with Tracer(argv, calls=SAVE_CALLS) as tracer:
-            while (stop := tracer.next()) is not None:
-                assert isinstance(stop, Stop)
-                if not saving.mine(tracer, stop):
-                    continue
+            for stop in saving.stops(tracer):
                 if stop.call == "write" and stop.args[2] > 1:
                     before = tracer.registers(stop.task)
                     assert tracer.shorten(stop, 2, stop.args[2] // 2) == stop.args[2] // 2
@@ -171,17 +166,15 @@ class TestOneTask:
         saving = Saving(path)
         real = []
         with Tracer(argv, calls=SAVE_CALLS) as tracer:
-            while (stop := tracer.next()) is not None:
-                assert isinstance(stop, Stop)
-                if saving.mine(tracer, stop):
-                    if stop.call == "close":
-                        fds = f"/proc/{stop.task.pid}/fd/{saving.fd}"
-                        assert os.path.lexists(fds)
-                        real.append(tracer.finish_as(stop, -errno.EIO))
-                        assert not os.path.lexists(fds)
-                        saving.fd = 1 << 70
-                    else:
-                        tracer.go(stop)
+            for stop in saving.stops(tracer):
+                if stop.call == "close":
+                    fds = f"/proc/{stop.task.pid}/fd/{saving.fd}"
+                    assert os.path.lexists(fds)
+                    real.append(tracer.finish_as(stop, -errno.EIO))
+                    assert not os.path.lexists(fds)
+                    saving.fd = 1 << 70
+                else:
+                    tracer.go(stop)
         assert real == [0]
         assert tracer.ending.status == errno.EIO
 
@@ -189,14 +182,12 @@ class TestOneTask:
         argv, path = save
         saving = Saving(path)
         with Tracer(argv, calls=SAVE_CALLS) as tracer:
-            while (stop := tracer.next()) is not None:
-                assert isinstance(stop, Stop)
-                if saving.mine(tracer, stop):
-                    pid = stop.task.pid
-                    tracer.kill()
-                    assert tracer.next() is None
-                    with pytest.raises(TaskGoneError):
-                        tracer.finish(stop)
+            for stop in saving.stops(tracer):
+                pid = stop.task.pid
+                tracer.kill()
+                assert tracer.next() is None
+                with pytest.raises(TaskGoneError):
+                    tracer.finish(stop)
         assert not alive(pid)
         assert tracer.ending.killed
         assert tracer.ending.signal == signal.SIGKILL
