@@ -251,7 +251,8 @@ class AuditExecutor(Swept):
             self._returned.add((fault.index, fault.what))
         if done.reason:
             return Result((), done.reason, RERUN)
-        if fault.what == DEADLY and done.ran.ending.signal != signal.SIGXFSZ:
+        # Whichever process has gone on against the limit was killed: it was told so (EFBIG) and then got the signal.
+        if fault.what == DEADLY and not any(one.error == errno.EFBIG for one in done.ran.trace):
             return Result((), "the limit cut a write short, and SIGXFSZ did not come: no more was written", RERUN)
         if fault.fault_class is FaultClass.KILL:
             return Result(self.aftermath.of_crash(self.place.read(), done.reported, there=True), executor=RERUN)
