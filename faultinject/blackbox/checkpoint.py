@@ -1,8 +1,6 @@
 """Brings a stopped task back to the call at which it stands, registers and memory, as often as wanted.
 
-A copy of the process (clone(2), never run) shares all its pages until one of them is written to. The kernel then gives
-the writer a page of its own, and pagemap shows that, so that no page that a run has changed is ever missed.
-Sources: proc(5) (pagemap), ptrace(2), process_vm_writev(2), kernel documentation, "pagemap".
+A copy of the process (clone(2), never run) holds the memory as it was. Sources: ptrace(2), clone(2).
 """
 
 from __future__ import annotations
@@ -10,12 +8,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import struct
+from collections.abc import Iterable
 from contextlib import suppress
-from ctypes import c_uint64, c_void_p
-from typing import Any
+from dataclasses import dataclass
 
 from faultinject.blackbox.abi import Abi
+from faultinject.blackbox.pages import Held, Pages
 from faultinject.blackbox.ptrace import (
     EVENT_CLONE,
     EXIT_STOP,
@@ -24,74 +22,28 @@ from faultinject.blackbox.ptrace import (
     SECCOMP_STOP,
     WALL,
     Ptrace,
-    c_library,
+    Vector,
 )
 from faultinject.blackbox.task import Task
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.inject import HarnessError
-
-MEMORY_BYTES_MAX = 1 << 28
-"""A program with more memory than this to write to is not rewound: to look at it all takes too long."""
 
 _CLONE_STOP = (EVENT_CLONE << 8 | signal.SIGTRAP) << 8 | 0x7F
 _CLONE_FS_FILES_PARENT = 0x200 | 0x400 | 0x8000
 
-_PTRACE_GETREGSET = 0x4204
-_PTRACE_SETREGSET = 0x4205
 _NT_PRFPREG = 2
 _NT_X86_XSTATE = 0x202
 _EXTENDED_BYTES_MAX = 1 << 14
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_ENTRY_BYTES = 8
-_PIECES_MAX = 1024
-_CHUNK_BYTES = 1 << 20
-_GAP_BYTES = 64 * _PAGE_BYTES
-"""To look at so many pages more costs less than one more call."""
-
-
-class UnrewindableError(Exception):
-    """The program cannot be rewound from where it stands; the text says why."""
-
-
-class _Piece(ctypes.Structure):
-    _fields_ = (("base", c_uint64), ("size_bytes", c_uint64))
-
-
-def write_memory(tid: int, address: int, data: bytes) -> bool:
-    """Writes to the memory of a task as the kernel does for its own calls: False where that has none to write to."""
-    local = _Piece(ctypes.cast(ctypes.c_char_p(data), c_void_p).value or 0, len(data))
-    remote = _Piece(address, len(data))
-    done = c_library().process_vm_writev(tid, ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0)
-    return bool(done == len(data))
-
-
-class _Region:
-    """A range of private memory that can be written to."""
-
-    __slots__ = ("end", "start")
-
-    def __init__(self, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-
-
-class _Span:
-    """Regions next to each other, and what pagemap said of their pages when last looked at."""
-
-    __slots__ = ("at", "end", "seen", "size_bytes", "start")
-
-    def __init__(self, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-        self.at = start // _PAGE_BYTES * _ENTRY_BYTES
-        self.size_bytes = (end - start) // _PAGE_BYTES * _ENTRY_BYTES
-        self.seen = b""
+_SNAPSHOT_PAGES_MAX = 64
+"""Where tails change more memory than this, to compare it costs more than to run."""
 
 
 class Checkpoint:
     """A task at the entry of a trapped call, which becomes a place to come back to. Use `close` when done.
 
-    `saved`: its registers there. Raises UnrewindableError where there is memory that cannot be brought back.
+    `saved`: its registers there. `pages`: its memory. Raises UnrewindableError where there is memory that cannot be
+    brought back.
     """
 
     def __init__(self, abi: Abi, ptrace: Ptrace, task: Task) -> None:
@@ -101,32 +53,22 @@ class Checkpoint:
         self._tid = task.tid
         self._size_bytes = ctypes.sizeof(ptrace.registers)
         self._holder = 0
-        self._holder_memory = self._pagemap = -1
         ptrace.load(self._tid)
         self.saved = type(ptrace.registers).from_buffer_copy(ptrace.registers)
         self.number = self.saved[abi.number_register if abi.number_register is not None else abi.call_register]
-        self._extended = _Extended(abi, self._tid)
+        self._extended = _Extended(abi, ptrace, self._tid)
         self._mask = ptrace.signal_mask(self._tid)
-        self._regions = _regions(self._tid)
-        self._spans = _spans(self._regions)
-        self._pages: dict[int, bytes] = {}
-        self._batches: list[tuple[Any, Any, int, int]] = []
-        self._buffer: Any = None
+        self.pages = Pages(task)
         try:
             self._hold()
-            self._holder_memory = os.open(f"/proc/{self._holder}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            self._pagemap = os.open(f"/proc/{self._tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-            self._rebase()
+            self.pages.hold(self._holder)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Ends the copy and gives descriptors back; the task is left as it is."""
-        for fd in (self._holder_memory, self._pagemap):
-            if fd >= 0:
-                os.close(fd)
-        self._holder_memory = self._pagemap = -1
+        self.pages.close()
         if self._holder:
             with suppress(ProcessLookupError):
                 os.kill(self._holder, signal.SIGKILL)
@@ -141,19 +83,35 @@ class Checkpoint:
         registers[self._abi.result] = result & (1 << 64) - 1
         self._ptrace.store_skipping(self._tid)
 
-    def restore(self, *, mask: bool) -> None:
-        """Brings the memory back, and the blocked signals where `mask`; the registers are for what comes next."""
-        pagemap = self._pagemap
-        for span in self._spans:
-            now = os.pread(pagemap, span.size_bytes, span.at)
-            if now != span.seen:
-                self._learn(span, now)
+    def restore(self, *, mask: bool, at: Snapshot | None = None) -> None:
+        """Brings the memory back, and the blocked signals where `mask`; the registers are for what comes next.
+
+        at: the task is in this state, and that was just found.
+        """
+        if at is None:
+            self.pages.look()
         self._extended.restore()
-        for local, remote, count, size_bytes in self._batches:
-            if c_library().process_vm_writev(self._tid, local, count, remote, count, 0) != size_bytes:
-                raise HarnessError(f"the memory of process {self._tid} could not be restored")
+        self.pages.restore(None if at is None else at.held)
         if mask:
             self._ptrace.set_signal_mask(self._tid, self._mask)
+
+    def snapshot(self) -> Snapshot | None:
+        """The state of the task but for its general registers; None where tails change too much to compare it."""
+        self.pages.look()
+        if len(self.pages.changed) > _SNAPSHOT_PAGES_MAX:
+            return None
+        return Snapshot(self._extended.now(), Held(self.pages.changed, self.pages.read()))
+
+    def find(self, snapshots: Iterable[Snapshot]) -> int | None:
+        """Which of these states the task is in, by number, but for its general registers."""
+        self.pages.look()
+        if len(self.pages.changed) > _SNAPSHOT_PAGES_MAX:
+            return None
+        extended, data = self._extended.now(), self.pages.read()
+        for number, one in enumerate(snapshots):
+            if self.pages.are(one.held, data) and one.extended == extended:
+                return number
+        return None
 
     def back(self) -> None:
         """The task stands at the entry of the call again, as it was found. Raises ProcessLookupError where it died."""
@@ -168,23 +126,6 @@ class Checkpoint:
         self._await(EXIT_STOP)
         return self._ptrace.result(self._tid)
 
-    def verify(self) -> None:
-        """Compares all memory with the copy, just after `restore`. Raises HarnessError where anything differs."""
-        for region in self._regions:
-            for start in range(region.start, region.end, _CHUNK_BYTES):
-                size_bytes = min(_CHUNK_BYTES, region.end - start)
-                if self._task.read(start, size_bytes) != os.pread(self._holder_memory, size_bytes, start):
-                    raise HarnessError(
-                        f"memory of process {self._tid} between {start:#x} and {start + size_bytes:#x} was not "
-                        "restored: this system does not tell which pages a program changes; run without rewinding"
-                    )
-        self._rebase()
-
-    @property
-    def memory_bytes(self) -> int:
-        """How much `verify` has to compare."""
-        return sum(region.end - region.start for region in self._regions)
-
     def _enter(self, number: int, *arguments: int) -> None:
         """Stops at the entry of a call, made by the very instruction that made the one of the checkpoint."""
         abi, registers = self._abi, self._ptrace.registers
@@ -193,6 +134,7 @@ class Checkpoint:
         registers[abi.call_register] = number
         for place, value in zip(abi.arguments, arguments, strict=False):
             registers[place] = value
+        self.pages.doubt()
         self._ptrace.store_skipping(self._tid)
         self._ptrace.resume(PTRACE_CONT, self._tid)
         self._await(SECCOMP_STOP)
@@ -220,93 +162,43 @@ class Checkpoint:
         self._ptrace.resume(PTRACE_SYSCALL, self._tid)
         self._await(EXIT_STOP)
 
-    def _rebase(self) -> None:
-        for span in self._spans:
-            span.seen = os.pread(self._pagemap, span.size_bytes, span.at)
-            if len(span.seen) != span.size_bytes:
-                raise UnrewindableError("this system does not tell which pages a program has (/proc/PID/pagemap)")
 
-    def _learn(self, span: _Span, now: bytes) -> None:
-        """More pages have changed than before: from now on they are restored as well."""
-        seen, span.seen = span.seen, now
-        pairs = zip(struct.iter_unpack("Q", seen), struct.iter_unpack("Q", now), strict=True)
-        for place, (before, after) in enumerate(pairs):
-            address = span.start + place * _PAGE_BYTES
-            if before != after and address not in self._pages and self._is_writable(address):
-                self._pages[address] = os.pread(self._holder_memory, _PAGE_BYTES, address)
-        self._arrange()
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a task held besides its general registers: vector registers, and the pages that tails had changed."""
 
-    def _is_writable(self, address: int) -> bool:
-        return any(region.start <= address < region.end for region in self._regions)
+    extended: bytes
+    held: Held
 
-    def _arrange(self) -> None:
-        """Puts the pages into as few pieces as there are, for one call."""
-        addresses = sorted(self._pages)
-        self._buffer = ctypes.create_string_buffer(b"".join(self._pages[address] for address in addresses))
-        at = ctypes.addressof(self._buffer)
-        pieces: list[list[int]] = []
-        for address in addresses:
-            if pieces and pieces[-1][0] + pieces[-1][1] == address:
-                pieces[-1][1] += _PAGE_BYTES
-            else:
-                pieces.append([address, _PAGE_BYTES])
-        self._batches = []
-        for first in range(0, len(pieces), _PIECES_MAX):
-            batch = pieces[first : first + _PIECES_MAX]
-            local, remote = (_Piece * len(batch))(), (_Piece * len(batch))()
-            for place, (address, size_bytes) in enumerate(batch):
-                local[place] = _Piece(at, size_bytes)
-                remote[place] = _Piece(address, size_bytes)
-                at += size_bytes
-            self._batches.append((local, remote, len(batch), sum(size_bytes for _, size_bytes in batch)))
+    @property
+    def size_bytes(self) -> int:
+        """How much is kept."""
+        return len(self.extended) + len(self.held.data)
 
 
 class _Extended:
     """The floating point and vector registers, which a program may keep in use over a call."""
 
-    __slots__ = ("_kind", "_tid", "_vector", "_vector_at", "_words")
+    __slots__ = ("_buffer", "_kind", "_now", "_now_at", "_ptrace", "_saved", "_saved_at", "_tid")
 
-    def __init__(self, abi: Abi, tid: int) -> None:
+    def __init__(self, abi: Abi, ptrace: Ptrace, tid: int) -> None:
+        self._ptrace = ptrace
         self._tid = tid
         self._kind = _NT_X86_XSTATE if abi.machine == "x86_64" else _NT_PRFPREG
-        self._words = ctypes.create_string_buffer(_EXTENDED_BYTES_MAX)
-        self._vector = _Piece(ctypes.addressof(self._words), _EXTENDED_BYTES_MAX)
-        self._vector_at = ctypes.addressof(self._vector)
-        if c_library().ptrace(_PTRACE_GETREGSET, tid, self._kind, self._vector_at) < 0:
+        self._buffer = [ctypes.create_string_buffer(_EXTENDED_BYTES_MAX) for _ in range(2)]
+        self._saved, self._now = (Vector(ctypes.addressof(one), _EXTENDED_BYTES_MAX) for one in self._buffer)
+        self._saved_at, self._now_at = ctypes.byref(self._saved), ctypes.byref(self._now)
+        if not ptrace.load_set(tid, self._kind, self._saved_at):
             raise UnrewindableError("the vector registers cannot be read")
+        self._now.size_bytes = self._saved.size_bytes
 
     def restore(self) -> None:
         """Puts them back."""
-        if c_library().ptrace(_PTRACE_SETREGSET, self._tid, self._kind, self._vector_at) < 0:
+        if not self._ptrace.store_set(self._tid, self._kind, self._saved_at):
             raise HarnessError(f"the vector registers of process {self._tid} could not be restored")
 
-
-def _regions(tid: int) -> list[_Region]:
-    """The private memory of a process that can be written to."""
-    found = []
-    with open(f"/proc/{tid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        for line in maps:
-            bounds, rights, *_ = line.split(maxsplit=2)
-            if rights[1] != "w":
-                continue
-            if rights[3] != "p":
-                raise UnrewindableError("it shares memory that it can write to (mmap with MAP_SHARED)")
-            start, _, end = bounds.partition("-")
-            found.append(_Region(int(start, 16), int(end, 16)))
-    if sum(region.end - region.start for region in found) > MEMORY_BYTES_MAX:
-        raise UnrewindableError(f"it has more than {MEMORY_BYTES_MAX >> 20} MiB of memory")
-    return found
-
-
-def _spans(regions: list[_Region]) -> list[_Span]:
-    spans: list[_Span] = []
-    start = end = -1
-    for region in sorted(regions, key=lambda one: one.start):
-        if start >= 0 and region.start - end > _GAP_BYTES:
-            spans.append(_Span(start, end))
-            start = -1
-        start = region.start if start < 0 else start
-        end = region.end
-    if start >= 0:
-        spans.append(_Span(start, end))
-    return spans
+    def now(self) -> bytes:
+        """As they are now."""
+        if not self._ptrace.load_set(self._tid, self._kind, self._now_at):
+            raise HarnessError(f"the vector registers of process {self._tid} could not be read")
+        return ctypes.string_at(self._buffer[1], self._now.size_bytes)

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from faultinject.blackbox.checkpoint import UnrewindableError
 from faultinject.blackbox.describe import Describer
 from faultinject.blackbox.task import Task
+from faultinject.blackbox.unrewindable import UnrewindableError
 
 Identity = tuple[int, int]
 """Device and inode number."""
@@ -50,6 +50,10 @@ class Descriptor:
     def copy(self) -> Descriptor:
         """One that can be changed."""
         return Descriptor(self.kind, self.identity, self.flags, self.offset, real=self.real, shared=self.shared)
+
+    def key(self) -> tuple[object, ...]:
+        """Equal for descriptions that are alike."""
+        return self.kind, self.identity, self.flags, self.offset, self.real, self.own, self.shared
 
     @property
     def watched(self) -> bool:

@@ -9,13 +9,17 @@ from operator import itemgetter
 
 from faultinject.blackbox import tail_files, tail_process
 from faultinject.blackbox.abi import Abi
-from faultinject.blackbox.checkpoint import UnrewindableError
+from faultinject.blackbox.course import Course, Walk
+from faultinject.blackbox.meetings import Step
 from faultinject.blackbox.ptrace import PTRACE_CONT, SECCOMP_STOP, WALL
+from faultinject.blackbox.rewound import Rewound
 from faultinject.blackbox.tail import REAL, Handler, Point, Tail
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault, Form
 from faultinject.ops import Op, Operation
 
 _CALLS_MAX = 1_000_000
+_ENDLESS = f"after the fault it makes {_CALLS_MAX} calls and does not end"
 _MASK = (1 << 64) - 1
 
 _IGNORED_BY_DEFAULT = frozenset({signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})
@@ -48,18 +52,20 @@ class Driver:
         """Another program is driven from now on."""
         self._instructions.clear()
 
-    def run(self, point: Point, tail: Tail) -> End:
-        """From the first instruction after the faulty call to the end; the task is stopped then.
+    def run(self, course: Course) -> End | Rewound:
+        """From the first instruction after the faulty call to the end, where the task is stopped, or to a known one.
 
         Raises UnrewindableError where something is not modelled, ProcessLookupError where the task has died.
         """
+        point, tail = course.point, course.tail
         ptrace, tid = point.ptrace, point.task.tid
         registers, load, resume, store = ptrace.registers, ptrace.load, ptrace.resume, ptrace.store_skipping
-        waitpid, handlers, arguments = os.waitpid, self._handlers, self._arguments
+        pages = point.checkpoint.pages
+        wait4, handlers, arguments = os.wait4, self._handlers, self._arguments
         number_at, result_at, instruction_at = self._number_at, self._abi.result, self._abi.instruction_pointer
         for _ in range(_CALLS_MAX):
             resume(PTRACE_CONT, tid)
-            _, status = waitpid(tid, WALL)
+            _, status, pages.usage = wait4(tid, WALL)
             if status != SECCOMP_STOP:
                 end = self._signalled(point, tail, status)
                 if end is not None:
@@ -70,16 +76,51 @@ class Driver:
             if registers[instruction_at] not in self._instructions:
                 self._inspect(point, registers[instruction_at])
             if number in self._exits:
-                return End(status=arguments(registers)[0] & 0xFF)
+                status = arguments(registers)[0] & 0xFF
+                course.exited(status)
+                return End(status=status)
             handler = handlers.get(number)
             if handler is None:
                 name = self._abi.names.get(number, str(number))
                 raise UnrewindableError(f"it calls {name} after the fault, which is not modelled")
-            result = handler(tail, arguments(registers))
-            if result < REAL:
+            step = course.arrive(number, arguments(registers))
+            result = handler(tail, arguments(registers)) if step is None else self._walked(course, step)
+            if isinstance(result, (End, Rewound)):
+                return result
+            course.answered(result)
+            if result >= REAL:
+                pages.doubt()
+            else:
                 registers[result_at] = result & _MASK
                 store(tid)
-        raise UnrewindableError(f"after the fault it makes {_CALLS_MAX} calls and does not end")
+        raise UnrewindableError(_ENDLESS)
+
+    def _walked(self, course: Course, step: Step) -> End | Rewound | int:
+        """From a step on which a tail has met another one: the end, or the answer to the call where the task is now."""
+        tail, handlers = course.tail, self._handlers
+        rewound = course.known(step)
+        if rewound is not None:
+            course.met = step
+            return rewound
+        tail.access = walk = Walk(course.point, step)
+        met = step
+        for _ in range(_CALLS_MAX):
+            if step.real:
+                walk.stand()
+            result = handlers[step.number](tail, step.arguments)
+            onward = None if walk.there else step.onward.get((result, walk.written))
+            if onward is None:
+                if not walk.there:
+                    course.left(step, result, walk.written)
+                    walk.stand()
+                tail.access = course.point.live
+                return result
+            if isinstance(onward, int):
+                course.met = met
+                return End(status=onward)
+            walk.go(result, onward)
+            step = onward
+        raise UnrewindableError(_ENDLESS)
 
     def _inspect(self, point: Point, address: int) -> None:
         """An instruction that enters the kernel in another way makes calls by the numbers of another machine."""

@@ -6,7 +6,6 @@ import errno
 import os
 from dataclasses import replace
 
-from faultinject.blackbox.checkpoint import UnrewindableError
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.describe import REFUSED, Describer
 from faultinject.blackbox.descriptors import Identity, Kind
@@ -18,6 +17,7 @@ from faultinject.blackbox.state import NodeKind, Roots
 from faultinject.blackbox.tail_process import HARMLESS
 from faultinject.blackbox.task import Stop, interrupted
 from faultinject.blackbox.tree import ModelError, Tree
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.ops import Op, Operation, Trace
 
 _FCNTL_OPERATIONS = frozenset({F_DUPFD, F_DUPFD_CLOEXEC, *F_LOCKS})

@@ -202,6 +202,13 @@ class Overlay:
         """Whether the tail has changed this file, or a name of it."""
         return identity in self.files or any(name in self.names for name in self.base.links(identity))
 
+    def model(self) -> Hashable:
+        """All that has been changed, unnamed files included: equal ones of one base stay equal under equal changes."""
+        return (
+            frozenset(self.names.items()),
+            frozenset((identity, file.token()) for identity, file in self.files.items()),
+        )
+
     def key(self) -> frozenset[tuple[str, Hashable]]:
         """What differs from the start of the run: equal keys mean equal states."""
         base = self.base

@@ -70,8 +70,10 @@ _INFO_SECCOMP = 3
 Registers = ctypes.Array[c_uint64]
 
 
-class _Vector(ctypes.Structure):
-    _fields_ = (("base", c_void_p), ("size_bytes", c_ulong))
+class Vector(ctypes.Structure):
+    """A range of memory (struct iovec)."""
+
+    _fields_ = (("base", c_uint64), ("size_bytes", c_uint64))
 
 
 @cache
@@ -79,15 +81,14 @@ def c_library() -> ctypes.PyDLL:
     """The C library, with what is called of it described."""
     # PyDLL keeps the interpreter lock: none of these calls waits, and to give it up costs more than they do.
     libc = ctypes.PyDLL(None, use_errno=True)
-    libc.ptrace.argtypes = (c_long, c_long, c_void_p, c_void_p)
-    libc.ptrace.restype = c_long
     libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
     libc.prctl.restype = c_int
     libc.personality.argtypes = (c_ulong,)
     libc.personality.restype = c_int
     libc.syscall.restype = c_long
-    libc.process_vm_writev.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
-    libc.process_vm_writev.restype = c_long
+    for function in (libc.process_vm_readv, libc.process_vm_writev):
+        function.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
+        function.restype = c_long
     return libc
 
 
@@ -130,14 +131,13 @@ class Ptrace:
     """The requests of one tracing thread. All raise ProcessLookupError where the task has died meanwhile."""
 
     __slots__ = (
-        "_abi",
         "_info",
         "_info_at",
         "_number",
-        "_number_vector",
-        "_number_vector_at",
+        "_number_at",
+        "_number_place",
         "_ptrace",
-        "_registers_size_bytes",
+        "_registers_bytes",
         "_vector",
         "_vector_at",
         "_word",
@@ -146,19 +146,21 @@ class Ptrace:
     )
 
     def __init__(self, abi: Abi) -> None:
-        self._abi = abi
-        self._ptrace: Any = c_library().ptrace
+        # A function of our own without argtypes: each declared type costs 0.1 us a call, and there are four a stop.
+        # So numbers go as C ints, which all of them fit into, and every address is an object that is made once.
+        self._ptrace: Any = c_library()["ptrace"]
+        self._ptrace.restype = c_long
         self._info = ctypes.create_string_buffer(_INFO_SIZE_BYTES)
-        self._info_at = ctypes.addressof(self._info)
+        self._info_at = ctypes.byref(self._info)
         self._word = c_uint64()
-        self._word_at = ctypes.addressof(self._word)
+        self._word_at = ctypes.byref(self._word)
         self.registers: Registers = (c_uint64 * abi.register_count)()
-        self._registers_size_bytes = ctypes.sizeof(self.registers)
-        self._vector = _Vector(ctypes.addressof(self.registers), self._registers_size_bytes)
-        self._vector_at = ctypes.addressof(self._vector)
-        self._number = c_int()
-        self._number_vector = _Vector(ctypes.addressof(self._number), ctypes.sizeof(self._number))
-        self._number_vector_at = ctypes.addressof(self._number_vector)
+        self._registers_bytes = ctypes.sizeof(self.registers)
+        self._vector = Vector(ctypes.addressof(self.registers), self._registers_bytes)
+        self._vector_at = ctypes.byref(self._vector)
+        self._number_place = abi.number_register
+        self._number = c_int(-1)
+        self._number_at = ctypes.byref(Vector(ctypes.addressof(self._number), ctypes.sizeof(self._number)))
 
     def seize(self, tid: int) -> None:
         """Attaches, without a stop."""
@@ -198,28 +200,33 @@ class Ptrace:
 
     def load(self, tid: int) -> None:
         """Reads the general registers of a stopped task into `registers`."""
-        self._vector.size_bytes = self._registers_size_bytes
         if self._ptrace(_PTRACE_GETREGSET, tid, _NT_PRSTATUS, self._vector_at) < 0:
             raise _error("ptrace(PTRACE_GETREGSET)")
-        if self._vector.size_bytes != self._registers_size_bytes:
+        if self._vector.size_bytes != self._registers_bytes:
+            self._vector.size_bytes = self._registers_bytes
             raise OSError(errno.ENOTSUP, f"task {tid} runs a program for another machine: its registers are not known")
 
     def store(self, tid: int) -> None:
         """Writes `registers` to a stopped task."""
-        self._vector.size_bytes = self._registers_size_bytes
         if self._ptrace(_PTRACE_SETREGSET, tid, _NT_PRSTATUS, self._vector_at) < 0:
             raise _error("ptrace(PTRACE_SETREGSET)")
 
     def store_skipping(self, tid: int) -> None:
         """Writes `registers` and makes the kernel leave out the call that the task is about to make."""
-        place = self._abi.number_register
-        if place is not None:
-            self.registers[place] = (1 << 64) - 1
-        else:
-            self._number.value = -1
-            if self._ptrace(_PTRACE_SETREGSET, tid, _NT_ARM_SYSTEM_CALL, self._number_vector_at) < 0:
-                raise _error("ptrace(PTRACE_SETREGSET, NT_ARM_SYSTEM_CALL)")
-        self.store(tid)
+        if self._number_place is not None:
+            self.registers[self._number_place] = (1 << 64) - 1
+        elif self._ptrace(_PTRACE_SETREGSET, tid, _NT_ARM_SYSTEM_CALL, self._number_at) < 0:
+            raise _error("ptrace(PTRACE_SETREGSET, NT_ARM_SYSTEM_CALL)")
+        if self._ptrace(_PTRACE_SETREGSET, tid, _NT_PRSTATUS, self._vector_at) < 0:
+            raise _error("ptrace(PTRACE_SETREGSET)")
+
+    def load_set(self, tid: int, kind: int, vector: Any) -> bool:
+        """Reads another set of registers (NT_*) into what a Vector says (ctypes.byref). False where that fails."""
+        return bool(self._ptrace(_PTRACE_GETREGSET, tid, kind, vector) == 0)
+
+    def store_set(self, tid: int, kind: int, vector: Any) -> bool:
+        """Writes another set of registers to a stopped task; see `load_set`."""
+        return bool(self._ptrace(_PTRACE_SETREGSET, tid, kind, vector) == 0)
 
     def signal_mask(self, tid: int) -> int:
         """The blocked signals of a stopped task; bit n-1 is signal n."""

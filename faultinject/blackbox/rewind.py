@@ -10,22 +10,25 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from faultinject.blackbox.checkpoint import Checkpoint, UnrewindableError
+from faultinject.blackbox.checkpoint import Checkpoint
+from faultinject.blackbox.course import Course
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.deadline import Deadline
 from faultinject.blackbox.descriptors import Descriptors
 from faultinject.blackbox.drive import Blow, Driver, End
 from faultinject.blackbox.journey import Journey, References
-from faultinject.blackbox.overlay import Base, Overlay
+from faultinject.blackbox.overlay import Base
+from faultinject.blackbox.rewound import Rewound
 from faultinject.blackbox.started import LINE_BYTES_MAX, Program, end_of, last_words
-from faultinject.blackbox.state import Roots, State
+from faultinject.blackbox.state import Roots
 from faultinject.blackbox.tail import Point, Tail
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault, FaultClass, Form
+from faultinject.inject import HarnessError
 from faultinject.ops import Operation, Trace
 from faultinject.oracle import Reported
 
@@ -36,20 +39,8 @@ _VERIFIED_BYTES_MAX = 1 << 22
 _VERIFY_EACH = 16
 """A program with more memory is verified at every so many points only."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rewound:
-    """What came of a fault. key: equal ones mean equal `reported` and `state`. said: the last line of its errors."""
-
-    reported: Reported
-    key: Hashable
-    said: str
-    _overlay: Overlay
-
-    @property
-    def state(self) -> State:
-        """What the watched directories would hold. Raises ModelError where that is more than their limit."""
-        return self._overlay.state()
+_CHECK_EACH = 512
+"""Of so many tails that have met another one, one is run to its end and compared."""
 
 
 class _Here:
@@ -80,8 +71,8 @@ class Rewinder:
     trace, crashes: of the recorded run. start: makes the directories as they were at the start; it is called before
     each launch, and until the next one nobody else may change them. Cheap for faults in the order of the trace.
 
-    `why`: for what reason the last fault could not be run here. `served`: how many could. `launches`: how often the
-    program was started for that.
+    `why`: for what reason the last fault could not be run here. `served`: how many could. `met`: how many of these met
+    an earlier tail and did not run to their end. `launches`: how often the program was started for that.
     """
 
     def __init__(
@@ -90,6 +81,8 @@ class Rewinder:
         self.why = ""
         self.served = 0
         self.launches = 0
+        self.met = 0
+        self._meets = True
         self._program = program
         self._roots = roots
         self._trace = trace
@@ -199,31 +192,58 @@ class Rewinder:
             here.checkpoint.close()
 
     def _verify(self, here: _Here) -> None:
-        if here.checkpoint.memory_bytes <= _VERIFIED_BYTES_MAX or not self._unverified % _VERIFY_EACH:
-            here.checkpoint.verify()
+        pages = here.checkpoint.pages
+        if pages.size_bytes <= _VERIFIED_BYTES_MAX or not self._unverified % _VERIFY_EACH:
+            pages.verify()
         self._unverified += 1
 
     # The tail
 
     def _rewound(self, here: _Here, fault: Fault) -> Rewound:
+        rewound, met = self._once(here, fault, meets=self._meets)
+        self.served += 1
+        if met:
+            self.met += 1
+            if not self.met & (self.met - 1) or not self.met % _CHECK_EACH:
+                return self._checked(here, fault, rewound)
+        return rewound
+
+    def _checked(self, here: _Here, fault: Fault, rewound: Rewound) -> Rewound:
+        """Runs a tail to its end that has met another one. Raises HarnessError where that comes to something else."""
+        whole, _ = self._once(here, fault, meets=False)
+        if whole.key == rewound.key:
+            return rewound
+        again, _ = self._once(here, fault, meets=False)
+        if again.key == whole.key:
+            raise HarnessError(f"{fault.id}: run to its end it leaves something else than the tail that it had met")
+        self._meets = False  # it differs from run to run: each stands for itself
+        return whole
+
+    def _once(self, here: _Here, fault: Fault, *, meets: bool) -> tuple[Rewound, bool]:
+        """The outcome, and whether it is taken from a tail that this one has met."""
         assert self._driver is not None
         tail = Tail(here.point, fault)
         result = here.blow.strike(tail, fault)
+        course = Course(here.point, tail, fault, meets=meets)
         try:
             here.checkpoint.proceed(result)
-            end = self._driver.run(here.point, tail)
+            end = self._driver.run(course)
         except UnrewindableError:
-            self._restore(here, tail)
+            self._restore(here, course)
             raise
-        self._restore(here, tail)
-        self.served += 1
-        reported = self._reported(here, tail, end)
-        return Rewound(reported, (reported, tail.overlay.key()), self._said(here, tail, end), tail.overlay)
+        self._restore(here, course)
+        if isinstance(end, Rewound):
+            rewound = end
+        else:
+            reported = self._reported(here, tail, end)
+            rewound = Rewound(reported, (reported, tail.overlay.key()), self._said(here, tail, end), tail.overlay)
+        course.ended(rewound)
+        return rewound, course.met is not None
 
-    def _restore(self, here: _Here, tail: Tail) -> None:
+    def _restore(self, here: _Here, course: Course) -> None:
         """Undoes all that the tail has done; where that cannot be, the program is started anew for the next fault."""
-        checkpoint = here.checkpoint
-        checkpoint.restore(mask=tail.masked)
+        checkpoint, tail = here.checkpoint, course.tail
+        checkpoint.restore(mask=tail.masked, at=None if course.met is None else course.met.snapshot)
         for call, arguments in reversed(tail.undo):
             checkpoint.inject(here.point.abi.numbers[call], *arguments)
         if tail.raised:

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 
 from faultinject.blackbox import launch
 from faultinject.blackbox.abi import X32_BIT, native
-from faultinject.blackbox.checkpoint import UnrewindableError
 from faultinject.blackbox.launch import Command, Setup
 from faultinject.blackbox.process import bury
 from faultinject.blackbox.ptrace import (
@@ -30,6 +29,7 @@ from faultinject.blackbox.ptrace import (
 )
 from faultinject.blackbox.started import Limits, Program, streams
 from faultinject.blackbox.task import Memory, Stop, Task
+from faultinject.blackbox.unrewindable import UnrewindableError
 
 _BIRTHS = (EVENT_FORK, EVENT_VFORK, EVENT_CLONE)
 
@@ -47,9 +47,7 @@ class Single:
         with ExitStack() as stack:
             stdin, self.output, self.errors = stack.enter_context(streams(program))
             command = Command(program.argv, dict(program.environment), program.directory)
-            setup = Setup(
-                None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set
-            )
+            setup = Setup(None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set)
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 pid = launch.start(command, setup, self.ptrace)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 from faultinject.blackbox.abi import Abi
-from faultinject.blackbox.checkpoint import Checkpoint, UnrewindableError, write_memory
+from faultinject.blackbox.access import Access, Live
+from faultinject.blackbox.checkpoint import Checkpoint
 from faultinject.blackbox.describe import Describer
 from faultinject.blackbox.descriptors import Descriptor, Descriptors
+from faultinject.blackbox.meetings import Meetings
 from faultinject.blackbox.overlay import Base, Overlay
-from faultinject.blackbox.ptrace import EXIT_STOP, PTRACE_SYSCALL, WALL, Ptrace
+from faultinject.blackbox.ptrace import Ptrace
 from faultinject.blackbox.state import Roots
 from faultinject.blackbox.task import Stop, Task
 from faultinject.blackbox.tree import DIRECTORY_ID
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault
 from faultinject.ops import Op, Operation
 
 Arguments = tuple[int, ...]
 """Of a call, unsigned, 64 bits each."""
+
+NamedCall = tuple[str, Arguments, tuple[bytes, ...]]
+"""A call on names, and the strings that it has at its addresses."""
 
 REAL = 1 << 80
 """In place of a result: the call may run, for it has no effect that lasts."""
@@ -28,11 +34,6 @@ DONE = REAL + 1
 
 _TRANSFER_BYTES_MAX = 1 << 26
 _AT_FDCWD = 0xFFFFFF9C
-
-
-def give_up(why: str) -> UnrewindableError:
-    """What to raise where a tail does something that is not modelled."""
-    return UnrewindableError(why)
 
 
 class Point:
@@ -58,17 +59,22 @@ class Point:
         self.checkpoint = checkpoint
         self.descriptors = descriptors
         self.base = base
+        self.live = Live(abi, ptrace, stop.task, checkpoint.pages)
+        self.meetings = Meetings(checkpoint)
         self.break_address = checkpoint.inject(abi.numbers["brk"], 0)
-        self._named: dict[tuple[object, ...], Operation | None] = {}
+        self._named: dict[NamedCall, Operation | None] = {}
         self._homes = {"", ".", *(root.label.rstrip("/") for root in roots)}
 
-    def describe(self, call: str, arguments: Arguments, strings: tuple[bytes, ...]) -> Operation | None:
-        """The operation that a call on names would be. The strings are those that it has at its addresses."""
-        known = (call, arguments, strings)
-        if known not in self._named:
-            stop = Stop(self.task, call, self.abi.numbers[call], arguments)
-            self._named[known] = self.describer.describe(stop)
-        return self._named[known]
+    def knows(self, call: NamedCall) -> bool:
+        """Whether `describe` need not look at the task."""
+        return call in self._named
+
+    def describe(self, call: NamedCall) -> Operation | None:
+        """The operation that a call on names would be."""
+        if call not in self._named:
+            name, arguments, _ = call
+            self._named[call] = self.describer.describe(Stop(self.task, name, self.abi.numbers[name], arguments))
+        return self._named[call]
 
     def is_home(self, directory: str) -> bool:
         """Whether this key, without a slash at its end, is that of a watched directory itself."""
@@ -78,12 +84,13 @@ class Point:
 class Tail:
     """One tail. `output`, `errors`: what it has written to standard output and standard error.
 
-    undo: calls that take back what has really been done. actions: what it has said that signals are to do
-    (struct sigaction of the kernel). masked: it has changed which signals are blocked. raised: a signal that it has
-    sent to itself has not come yet.
+    access: the task at the call that is being answered. undo: calls that take back what has really been done.
+    actions: what it has said that signals are to do (struct sigaction of the kernel). masked: it has changed which
+    signals are blocked. raised: a signal that it has sent to itself has not come yet.
     """
 
     __slots__ = (
+        "access",
         "actions",
         "break_address",
         "descriptors",
@@ -101,6 +108,7 @@ class Tail:
 
     def __init__(self, point: Point, fault: Fault) -> None:
         self.point = point
+        self.access: Access = point.live
         self.overlay = Overlay(point.base)
         self.descriptors: dict[int, Descriptor | None] = {}
         self.output = b""
@@ -124,6 +132,31 @@ class Tail:
             error, self.pending = self.pending, 0
             return error
         return 0
+
+    @property
+    def untouched(self) -> bool:
+        """Whether all that the tail has done to the task is in its registers and its memory."""
+        return not (self.undo or self.masked or self.raised)
+
+    def model(self) -> Hashable:
+        """All that its further calls are answered from: equal ones are answered alike, for ever."""
+        sticky = self.sticky
+        first: dict[int, int] = {}
+        descriptors = [
+            (fd, None if found is None else (*found.key(), first.setdefault(id(found), fd)))
+            for fd, found in sorted(self.descriptors.items())
+        ]
+        return (
+            tuple(descriptors),
+            self.overlay.model(),
+            self.output,
+            self.errors,
+            self.pending,
+            sticky and (sticky.op, sticky.error),
+            self.break_address,
+            tuple(sorted(self.mappings.items())),
+            tuple(sorted(self.actions.items())),
+        )
 
     # Descriptors
 
@@ -160,30 +193,30 @@ class Tail:
     def read(self, address: int, size_bytes: int) -> bytes:
         """Bytes that the program hands over. Raises UnrewindableError where they are too many or not there."""
         if size_bytes > _TRANSFER_BYTES_MAX:
-            raise give_up(f"it transfers {size_bytes} bytes at once")
+            raise UnrewindableError(f"it transfers {size_bytes} bytes at once")
         if not size_bytes:
             return b""
         try:
-            data = self.point.task.read(address, size_bytes)
+            data = self.access.read(address, size_bytes)
         except (OSError, ValueError):
-            raise give_up("it hands over memory that it does not have") from None
+            raise UnrewindableError("it hands over memory that it does not have") from None
         if len(data) != size_bytes:
-            raise give_up("it hands over memory that it does not have")
+            raise UnrewindableError("it hands over memory that it does not have")
         return data
 
     def write(self, address: int, data: bytes) -> None:
         """Hands bytes to the program. Raises UnrewindableError where it has no room for them."""
-        if data and not write_memory(self.point.task.tid, address, data):
-            raise give_up("it asks for bytes where it has no memory")
+        if data and not self.access.write(address, data):
+            raise UnrewindableError("it asks for bytes where it has no memory")
 
     def string(self, address: int) -> bytes:
         """A path that the program hands over. Raises UnrewindableError where it cannot be resolved in the model."""
         try:
-            raw = self.point.task.read_string(address)
+            raw = self.access.read_string(address)
         except (OSError, ValueError):
-            raise give_up("it hands over a path that cannot be read") from None
+            raise UnrewindableError("it hands over a path that cannot be read") from None
         if raw.startswith((b"/proc/", b"/dev/fd", b"/dev/std")) or raw.endswith((b"/", b"/.", b"/..")):
-            raise give_up(f"it names {os.fsdecode(raw)!r} after the fault")
+            raise UnrewindableError(f"it names {os.fsdecode(raw)!r} after the fault")
         return raw
 
     # Names
@@ -199,16 +232,19 @@ class Tail:
             if directory is not None and arguments[directory] & 0xFFFFFFFF != _AT_FDCWD and not raw.startswith(b"/"):
                 found = self.descriptor(arguments[directory])
                 if found is None or found.real != arguments[directory] & 0xFFFFFFFF:
-                    raise give_up("it names a file by a directory that it has opened after the fault")
+                    raise UnrewindableError("it names a file by a directory that it has opened after the fault")
             strings.append(raw)
-        return self.point.describe(call, arguments, tuple(strings))
+        known = (call, arguments, tuple(strings))
+        if not self.point.knows(known):
+            self.access.stand()
+        return self.point.describe(known)
 
     def key(self, directory: int | None, address: int, *, follow: bool) -> str | None:
         """What a path names, None where that is not watched. Raises UnrewindableError."""
         arguments = (_AT_FDCWD if directory is None else directory, address, 0, 0, 0, 0)
         operation = self.names("utimensat" if follow else "unlinkat", arguments, (0, 1))
         if follow and self.point.base.has_symlinks:
-            raise give_up("it follows a path where there are symbolic links")
+            raise UnrewindableError("it follows a path where there are symbolic links")
         return None if operation is None else operation.name
 
     def has_parent(self, name: str) -> bool:
@@ -219,12 +255,12 @@ class Tail:
         else:
             identity = self.overlay.lookup(parent)
             if identity not in (None, DIRECTORY_ID):
-                raise give_up(f"it takes the file {parent!r} for a directory")
+                raise UnrewindableError(f"it takes the file {parent!r} for a directory")
             exists = identity is not None
         if exists and os.geteuid() and parent not in self.overlay.names:
             path = self.point.roots.path(parent or ".") if parent in self.point.base.names else None
             if path is not None and not os.access(path, os.W_OK | os.X_OK):
-                raise give_up(f"it may not change the directory {parent!r}")
+                raise UnrewindableError(f"it may not change the directory {parent!r}")
         return exists
 
     # Calls that really run
@@ -234,24 +270,7 @@ class Tail:
 
         value: in place of the argument at this position, where that stands for something else in the model.
         """
-        point = self.point
-        ptrace, tid, place = point.ptrace, point.task.tid, point.abi.arguments[position]
-        before = ptrace.registers[place]
-        replaced = value is not None and value != before
-        if value is not None and replaced:
-            ptrace.registers[place] = value
-            ptrace.store(tid)
-        ptrace.resume(PTRACE_SYSCALL, tid)
-        _, status = os.waitpid(tid, WALL)
-        if status & 0xFF != 0x7F:
-            raise ProcessLookupError(f"process {tid} has died")
-        if status != EXIT_STOP:
-            raise give_up("a signal came in the middle of a call")
-        if replaced and place != point.abi.result:
-            ptrace.load(tid)
-            ptrace.registers[place] = before
-            ptrace.store(tid)
-        return ptrace.result(tid)
+        return self.access.really(self.point.abi.arguments[position], value)
 
 
 Handler = Callable[[Tail, Arguments], int]

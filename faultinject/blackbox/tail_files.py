@@ -10,8 +10,9 @@ from functools import partial
 from faultinject.blackbox.descriptors import Descriptor, Kind
 from faultinject.blackbox.seccomp import F_DUPFD, F_DUPFD_CLOEXEC, F_LOCKS, FICLONE, FICLONERANGE
 from faultinject.blackbox.state import NodeKind
-from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail, give_up
+from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail
 from faultinject.blackbox.tree import DIRECTORY_ID
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.blackbox.vector import PIECE, PIECES_MAX
 from faultinject.ops import Op
 
@@ -45,7 +46,7 @@ def _pwrite(tail: Tail, arguments: Arguments) -> int:
 def pieces(tail: Tail, arguments: Arguments) -> tuple[tuple[int, int], ...]:
     """The pieces that a vectored call hands over (readv(2))."""
     if arguments[2] > PIECES_MAX:
-        raise give_up("it hands over more pieces than the system takes")
+        raise UnrewindableError("it hands over more pieces than the system takes")
     return tuple(PIECE.iter_unpack(tail.read(arguments[1], arguments[2] * PIECE.size)))
 
 
@@ -68,7 +69,7 @@ def _put(tail: Tail, op: Op, fd: int, offset: int | None, pieces: tuple[tuple[in
         if error:
             return -error
     elif kind is Kind.OTHER or kind is Kind.DIRECTORY:
-        raise give_up("it writes to a file that is not watched")
+        raise UnrewindableError("it writes to a file that is not watched")
     data = b"".join([tail.read(address, size_bytes) for address, size_bytes in pieces])
     if kind is Kind.ERRORS:
         tail.errors += data
@@ -84,11 +85,11 @@ def _put(tail: Tail, op: Op, fd: int, offset: int | None, pieces: tuple[tuple[in
 def put(tail: Tail, found: Descriptor, offset: int | None, data: bytes) -> None:
     """Writes bytes to a watched file, where the descriptor stands or at an offset (pwrite(2), BUGS: O_APPEND)."""
     if found.flags & _O_DIRECT:
-        raise give_up("it writes around the page cache (O_DIRECT)")
+        raise UnrewindableError("it writes around the page cache (O_DIRECT)")
     if found.shared and offset is None:
-        raise give_up("two descriptors stand for the file that it writes to")
+        raise UnrewindableError("two descriptors stand for the file that it writes to")
     if offset is not None and offset >> 63:
-        raise give_up("it writes before the beginning of a file")
+        raise UnrewindableError("it writes before the beginning of a file")
     file = tail.overlay.file(found.identity)
     at = found.offset if offset is None else offset
     if found.flags & os.O_APPEND:
@@ -115,14 +116,14 @@ def _get(tail: Tail, op: Op, arguments: Arguments, offset: int | None) -> int:
     if found.kind is Kind.NULL:
         return 0
     if not found.watched:
-        raise give_up("it reads from a file that is not watched")
+        raise UnrewindableError("it reads from a file that is not watched")
     error = tail.hit(op)
     if error:
         return -error
     if found.kind is Kind.DIRECTORY or found.flags & _ACCESS == os.O_WRONLY:
         return -(errno.EISDIR if found.kind is Kind.DIRECTORY else errno.EBADF)
     if found.shared and offset is None:
-        raise give_up("two descriptors stand for the file that it reads")
+        raise UnrewindableError("two descriptors stand for the file that it reads")
     at = found.offset if offset is None else offset
     data = tail.overlay.look(found.identity).content().node().data[at : at + arguments[2]]
     tail.write(arguments[1], data)
@@ -138,11 +139,11 @@ def _lseek(tail: Tail, arguments: Arguments) -> int:
     if found.own:
         return REAL
     if found.kind is not Kind.FILE or found.shared:
-        raise give_up("it moves the offset of a file that is not watched, or of two descriptors")
+        raise UnrewindableError("it moves the offset of a file that is not watched, or of two descriptors")
     by = arguments[1] - (1 << 64) if arguments[1] >> 63 else arguments[1]
     whence = arguments[2]
     if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
-        raise give_up("it looks for holes")
+        raise UnrewindableError("it looks for holes")
     start = (0, found.offset, tail.overlay.look(found.identity).size_bytes)[whence]
     if start + by < 0:
         return -errno.EINVAL
@@ -158,7 +159,7 @@ def _close(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     if found.own:
-        raise give_up("it closes a file that it has opened after the fault")
+        raise UnrewindableError("it closes a file that it has opened after the fault")
     error = tail.hit(Op.CLOSE) if found.watched else 0
     tail.close(arguments[0])
     return -error
@@ -170,11 +171,11 @@ def _settle(tail: Tail, arguments: Arguments, op: Op) -> int:
     if found is None:
         return -errno.EBADF
     if not found.watched:
-        raise give_up(f"it calls {op} for a file that is not watched")
+        raise UnrewindableError(f"it calls {op} for a file that is not watched")
     if op is Op.FSYNC and found.kind is Kind.DIRECTORY:
         op = Op.FSYNC_DIRECTORY
     if op is Op.FLOCK and found.shared:
-        raise give_up("two descriptors stand for the file that it locks")
+        raise UnrewindableError("two descriptors stand for the file that it locks")
     return -tail.hit(op)
 
 
@@ -187,7 +188,7 @@ def _ftruncate(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     if not found.watched:
-        raise give_up("it truncates a file that is not watched")
+        raise UnrewindableError("it truncates a file that is not watched")
     error = tail.hit(Op.TRUNCATE)
     if error:
         return -error
@@ -202,11 +203,11 @@ def _fallocate(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     if not found.watched:
-        raise give_up("it allocates a file that is not watched")
+        raise UnrewindableError("it allocates a file that is not watched")
     error = tail.hit(Op.FALLOCATE)
     if error:
         return -error
-    raise give_up("it allocates a file after the fault")
+    raise UnrewindableError("it allocates a file after the fault")
 
 
 def _unmodelled(tail: Tail, arguments: Arguments, op: Op, fd: int) -> int:
@@ -216,7 +217,7 @@ def _unmodelled(tail: Tail, arguments: Arguments, op: Op, fd: int) -> int:
         error = tail.hit(op)
         if error:
             return -error
-    raise give_up(f"it calls {op} after the fault")
+    raise UnrewindableError(f"it calls {op} after the fault")
 
 
 def _fcntl(tail: Tail, arguments: Arguments) -> int:
@@ -232,7 +233,7 @@ def _fcntl(tail: Tail, arguments: Arguments) -> int:
         return 0  # it is about exec, and an exec after the fault is not modelled
     if command == _F_GETFL:
         return found.flags
-    raise give_up(f"it calls fcntl with the command {command} after the fault")
+    raise UnrewindableError(f"it calls fcntl with the command {command} after the fault")
 
 
 def _dup(tail: Tail, arguments: Arguments) -> int:
@@ -245,9 +246,9 @@ def _copy(tail: Tail, found: Descriptor, lowest: int) -> int:
     if error:
         return -error
     if found.own:
-        raise give_up("it copies a descriptor that it has opened after the fault")
+        raise UnrewindableError("it copies a descriptor that it has opened after the fault")
     if lowest > 1 << 16:
-        raise give_up("it wants a descriptor of a large number")
+        raise UnrewindableError("it wants a descriptor of a large number")
     return tail.place(found, lowest)
 
 
@@ -263,7 +264,7 @@ def _ioctl(tail: Tail, arguments: Arguments) -> int:
     if request == _TCGETS and found.real >= 0:
         tail.really(0, found.real)
         return DONE
-    raise give_up(f"it calls ioctl with the request {request:#x} after the fault")
+    raise UnrewindableError(f"it calls ioctl with the request {request:#x} after the fault")
 
 
 # Looking
@@ -274,12 +275,12 @@ def _fstat(tail: Tail, arguments: Arguments) -> int:
     if found is None:
         return -errno.EBADF
     if found.real < 0:
-        raise give_up("it looks at a file that it has opened after the fault")
+        raise UnrewindableError("it looks at a file that it has opened after the fault")
     if found.kind is not Kind.FILE or not tail.overlay.touches(found.identity):
         tail.really(0, found.real)
         return DONE
     if any(name in tail.overlay.names for name in tail.point.base.links(found.identity)):
-        raise give_up("it looks at a file that has got another name after the fault")
+        raise UnrewindableError("it looks at a file that has got another name after the fault")
     if not tail.really(0, found.real):
         tail.write(arguments[1] + _SIZE_AT, struct.pack("q", tail.overlay.look(found.identity).size_bytes))
     return DONE
@@ -288,7 +289,7 @@ def _fstat(tail: Tail, arguments: Arguments) -> int:
 def _look(tail: Tail, arguments: Arguments, directory: int | None, path: int, flags: int | None, follow: bool) -> int:
     at = 0 if flags is None else arguments[flags]
     if at & _AT_EMPTY_PATH:
-        raise give_up("it looks at a descriptor in a way that is not modelled")
+        raise UnrewindableError("it looks at a descriptor in a way that is not modelled")
     follow = follow and not at & _AT_SYMLINK_NOFOLLOW
     name = tail.key(None if directory is None else arguments[directory], arguments[path], follow=follow)
     if name is None or tail.point.is_home(name.rstrip("/")):
@@ -297,16 +298,16 @@ def _look(tail: Tail, arguments: Arguments, directory: int | None, path: int, fl
     if name in tail.overlay.names:
         if identity is None and tail.has_parent(name):
             return -errno.ENOENT
-        raise give_up(f"it looks at {name!r}, which has changed after the fault")
+        raise UnrewindableError(f"it looks at {name!r}, which has changed after the fault")
     if identity is not None and identity != DIRECTORY_ID and tail.overlay.touches(identity):
-        raise give_up(f"it looks at {name!r}, which has changed after the fault")
+        raise UnrewindableError(f"it looks at {name!r}, which has changed after the fault")
     return REAL
 
 
 def _fstatat(tail: Tail, arguments: Arguments) -> int:
     if arguments[3] & _AT_EMPTY_PATH:
         if tail.string(arguments[1]):
-            raise give_up("it looks at a descriptor in a way that is not modelled")
+            raise UnrewindableError("it looks at a descriptor in a way that is not modelled")
         return _fstat(tail, (arguments[0], arguments[2]))
     return _look(tail, arguments, directory=0, path=1, flags=3, follow=True)
 
@@ -328,9 +329,9 @@ def _open(  # noqa: C901 - one after the other, as the kernel looks at them
         return -error
     name = operation.name
     if operation.op is not Op.OPEN or name is None:
-        raise give_up("it opens an unnamed file after the fault")
+        raise UnrewindableError("it opens an unnamed file after the fault")
     if tail.point.base.has_symlinks:
-        raise give_up("it opens a file where there are symbolic links")
+        raise UnrewindableError("it opens a file where there are symbolic links")
     if tail.point.is_home(name.rstrip("/")):
         return _open_directory(tail, how)
     identity = tail.overlay.lookup(name)
@@ -338,7 +339,7 @@ def _open(  # noqa: C901 - one after the other, as the kernel looks at them
         if not how & os.O_CREAT or not tail.has_parent(name):
             return -errno.ENOENT
         if how & os.O_DIRECTORY:
-            raise give_up("it creates a directory by open")
+            raise UnrewindableError("it creates a directory by open")
         identity = tail.overlay.create(name)
     elif how & os.O_CREAT and how & os.O_EXCL:
         return -errno.EEXIST
@@ -346,7 +347,7 @@ def _open(  # noqa: C901 - one after the other, as the kernel looks at them
         return _open_directory(tail, how)
     else:
         if tail.overlay.kind(identity) is not NodeKind.FILE or how & os.O_DIRECTORY:
-            raise give_up(f"it opens {name!r}, which is no file, after the fault")
+            raise UnrewindableError(f"it opens {name!r}, which is no file, after the fault")
         _check_access(tail, name, identity, how)
         if how & os.O_TRUNC:
             tail.overlay.file(identity).resize(0)
@@ -365,22 +366,22 @@ def _check_access(tail: Tail, name: str, identity: int, how: int) -> None:
         return
     links = tail.point.base.links(identity)
     if identity < 0 or not links:
-        raise give_up(f"nobody knows who may open {name!r}")
+        raise UnrewindableError(f"nobody knows who may open {name!r}")
     wanted = {os.O_RDONLY: os.R_OK, os.O_WRONLY: os.W_OK}.get(how & _ACCESS, os.R_OK | os.W_OK)
     if not os.access(tail.point.roots.path(links[0]), wanted | (os.W_OK if how & os.O_TRUNC else 0)):
-        raise give_up(f"it may not open {name!r}")
+        raise UnrewindableError(f"it may not open {name!r}")
 
 
 def _open_unwatched(tail: Tail, how: int) -> int:
     if how & _ACCESS != os.O_RDONLY or how & (os.O_CREAT | os.O_TRUNC):
-        raise give_up("it opens a file that is not watched for writing after the fault")
+        raise UnrewindableError("it opens a file that is not watched for writing after the fault")
     expected = tail.free()
     fd = tail.really()
     if fd < 0:
         return DONE
     tail.undo.append(("close", (fd,)))
     if fd != expected:
-        raise give_up("it opens a file under a number that is free only in the model")
+        raise UnrewindableError("it opens a file under a number that is free only in the model")
     found = Descriptor(Kind.OTHER, 0, how, 0, real=fd)
     found.own = True
     tail.descriptors[fd] = found
@@ -435,9 +436,9 @@ def _mkdir(tail: Tail, arguments: Arguments, directory: int | None) -> int:
 def _name(tail: Tail, call: str, arguments: Arguments, directory: int | None) -> str:
     operation = tail.names(call, arguments, (directory, 0 if directory is None else 1))
     if operation is None or operation.name is None:
-        raise give_up("it changes names that are not watched after the fault")
+        raise UnrewindableError("it changes names that are not watched after the fault")
     if tail.point.is_home(operation.name.rstrip("/")):
-        raise give_up("it changes a watched directory itself")
+        raise UnrewindableError("it changes a watched directory itself")
     return operation.name
 
 
@@ -447,18 +448,18 @@ def _rename(
     flags = arguments[4] if call == "renameat2" else 0
     operation = tail.names(call, arguments, old, new)
     if operation is None:
-        raise give_up("it changes names that are not watched after the fault")
+        raise UnrewindableError("it changes names that are not watched after the fault")
     error = tail.hit(Op.RENAME)
     if error:
         return -error
     name, target = operation.name, operation.target
     if name is None or target is None or flags not in (0, _NOREPLACE):
-        raise give_up("it moves a file into or out of the watched directories")
+        raise UnrewindableError("it moves a file into or out of the watched directories")
     identity, replaced = tail.overlay.lookup(name), tail.overlay.lookup(target)
     if identity is None or not tail.has_parent(name) or not tail.has_parent(target):
         return -errno.ENOENT
     if DIRECTORY_ID in (identity, replaced):
-        raise give_up("it moves a directory")
+        raise UnrewindableError("it moves a directory")
     if replaced is not None and flags:
         return -errno.EEXIST
     if replaced != identity:  # two links to one file: rename(2) does nothing
@@ -473,7 +474,7 @@ def _link(tail: Tail, arguments: Arguments, call: str, old: tuple[int | None, in
         error = tail.hit(Op.LINK)
         if error:
             return -error
-    raise give_up("it makes a link after the fault")
+    raise UnrewindableError("it makes a link after the fault")
 
 
 def _named_only(tail: Tail, arguments: Arguments, call: str, op: Op, directory: int | None) -> int:
@@ -485,7 +486,7 @@ def _named_only(tail: Tail, arguments: Arguments, call: str, op: Op, directory: 
     if error:
         return -error
     if tail.point.base.has_symlinks:
-        raise give_up("it follows a path where there are symbolic links")
+        raise UnrewindableError("it follows a path where there are symbolic links")
     return 0 if tail.overlay.lookup(name) is not None else -errno.ENOENT
 
 

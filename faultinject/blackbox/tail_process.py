@@ -9,7 +9,8 @@ import os
 import signal
 from functools import partial
 
-from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail, give_up
+from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail
+from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.ops import Op
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -41,13 +42,13 @@ def _brk(tail: Tail, arguments: Arguments) -> int:
         return tail.break_address
     if wanted < before:
         if tail.break_address != before:
-            raise give_up("it moves the end of its memory to and fro")
+            raise UnrewindableError("it moves the end of its memory to and fro")
         tail.break_address = wanted  # it stays, so that what is in it can be restored
         return wanted
     if tail.break_address < before:
-        raise give_up("it moves the end of its memory to and fro")
+        raise UnrewindableError("it moves the end of its memory to and fro")
     if wanted - before > _MEMORY_BYTES_MAX:
-        raise give_up("it asks for much memory after the fault")
+        raise UnrewindableError("it asks for much memory after the fault")
     result = tail.really()
     if tail.break_address == before and result != before:
         tail.undo.append(("brk", (before,)))
@@ -66,11 +67,11 @@ def _mmap(tail: Tail, arguments: Arguments) -> int:
             if error:
                 return -error
         if found is None or not found.own:
-            raise give_up("it maps a file into its memory after the fault")
+            raise UnrewindableError("it maps a file into its memory after the fault")
     if flags & _MAP_TYPE != _MAP_PRIVATE or flags & (_MAP_FIXED | _MAP_FIXED_NOREPLACE | _MAP_GROWSDOWN):
-        raise give_up("it maps memory that cannot be taken back")
+        raise UnrewindableError("it maps memory that cannot be taken back")
     if size_bytes > _MEMORY_BYTES_MAX:
-        raise give_up("it asks for much memory after the fault")
+        raise UnrewindableError("it asks for much memory after the fault")
     address = tail.really()
     if address >= 0:
         size_bytes = -(-size_bytes // _PAGE_BYTES) * _PAGE_BYTES
@@ -87,7 +88,7 @@ def _munmap(tail: Tail, arguments: Arguments) -> int:
         tail.undo.remove(("munmap", (address, size_bytes)))
         return REAL
     if _overlaps(tail, address, size_bytes):
-        raise give_up("it unmaps a part of its memory")
+        raise UnrewindableError("it unmaps a part of its memory")
     return 0  # it stays, so that what is in it can be restored
 
 
@@ -100,7 +101,7 @@ def _on_own_memory(tail: Tail, arguments: Arguments) -> int:
     end = arguments[0] + arguments[1]
     if any(start <= arguments[0] and end <= start + length for start, length in tail.mappings.items()):
         return REAL
-    raise give_up("it changes what its memory may be used for")
+    raise UnrewindableError("it changes what its memory may be used for")
 
 
 def _mask(tail: Tail, arguments: Arguments) -> int:
@@ -113,7 +114,7 @@ def _action(tail: Tail, arguments: Arguments) -> int:
     """What signals do is kept beside; where one comes that this is about, the tail is given up."""
     number, new, old, set_bytes = arguments[0], arguments[1], arguments[2], arguments[3]
     if set_bytes != _SIGNAL_SET_BYTES or number in _FIXED_SIGNALS or not 0 < number <= 8 * _SIGNAL_SET_BYTES:
-        raise give_up("it asks for what no signal can do")
+        raise UnrewindableError("it asks for what no signal can do")
     before = tail.actions.get(number)
     if new:
         tail.actions[number] = tail.read(new, _ACTION_BYTES)
@@ -128,12 +129,12 @@ def _action(tail: Tail, arguments: Arguments) -> int:
 def _if_asking(_: Tail, arguments: Arguments, new: int, what: str) -> int:
     if not arguments[new]:
         return REAL
-    raise give_up(f"it changes {what} after the fault")
+    raise UnrewindableError(f"it changes {what} after the fault")
 
 
 def _raise(tail: Tail, arguments: Arguments, to: int, signal_at: int) -> int:
     if arguments[to] != tail.point.task.tid:
-        raise give_up("it sends a signal to another process")
+        raise UnrewindableError("it sends a signal to another process")
     tail.raised = bool(arguments[signal_at])
     return REAL
 
@@ -141,7 +142,7 @@ def _raise(tail: Tail, arguments: Arguments, to: int, signal_at: int) -> int:
 def _futex(_: Tail, arguments: Arguments) -> int:
     if arguments[1] & _FUTEX_COMMANDS in _FUTEX_WAKES:
         return 0  # a single task: there is nobody to wake
-    raise give_up("it waits for another task")
+    raise UnrewindableError("it waits for another task")
 
 
 def _sleep(_: Tail, __: Arguments) -> int:
