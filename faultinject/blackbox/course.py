@@ -12,9 +12,10 @@ from collections.abc import Hashable
 
 from faultinject.blackbox.access import Access
 from faultinject.blackbox.meetings import Step, Written
+from faultinject.blackbox.point import Arguments, Point
 from faultinject.blackbox.ptrace import PTRACE_CONT, SECCOMP_STOP, WALL
 from faultinject.blackbox.rewound import Rewound
-from faultinject.blackbox.tail import REAL, Arguments, Point, Tail
+from faultinject.blackbox.tail import REAL, Tail
 from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault
 

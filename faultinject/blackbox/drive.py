@@ -7,16 +7,20 @@ import signal
 from dataclasses import dataclass
 from operator import itemgetter
 
-from faultinject.blackbox import tail_files, tail_process
+from faultinject.blackbox import tail_descriptors, tail_names, tail_open, tail_process, tail_transfer
 from faultinject.blackbox.abi import Abi
 from faultinject.blackbox.course import Course, Walk
 from faultinject.blackbox.meetings import Step
+from faultinject.blackbox.point import Point
 from faultinject.blackbox.ptrace import PTRACE_CONT, SECCOMP_STOP, WALL
 from faultinject.blackbox.rewound import Rewound
-from faultinject.blackbox.tail import REAL, Handler, Point, Tail
+from faultinject.blackbox.tail import REAL, Handler, Tail
 from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault, Form
 from faultinject.ops import Op, Operation
+
+_TABLES = (tail_transfer.TABLE, tail_descriptors.TABLE, tail_open.TABLE, tail_names.TABLE, tail_process.TABLE)
+"""A call that is in none of them is not modelled."""
 
 _CALLS_MAX = 1_000_000
 _ENDLESS = f"after the fault it makes {_CALLS_MAX} calls and does not end"
@@ -39,9 +43,8 @@ class Driver:
 
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
-        table = {**tail_files.TABLE, **tail_process.TABLE}
         self._handlers: dict[int, Handler] = {
-            abi.numbers[name]: handler for name, handler in table.items() if name in abi.numbers
+            abi.numbers[name]: handler for table in _TABLES for name, handler in table.items() if name in abi.numbers
         }
         self._exits = {abi.numbers["exit"], abi.numbers["exit_group"]}
         self._number_at = abi.call_register if abi.number_register is None else abi.number_register
@@ -190,12 +193,12 @@ class Blow:
         offset = operation.offset if operation.op in (Op.PWRITE, Op.PWRITEV) else None
         if operation.op is Op.PWRITEV and stop.args[3] == _MASK:
             offset = None
-        tail_files.put(tail, found, offset, self._payload[:size_bytes])
+        tail_transfer.put(tail, found, offset, self._payload[:size_bytes])
 
     def _read(self, tail: Tail) -> bytes:
         args = self._point.stop.args
         if self._operation.op in (Op.WRITE, Op.PWRITE):
             return tail.read(args[1], args[2])
         if self._operation.op in (Op.WRITEV, Op.PWRITEV):
-            return b"".join([tail.read(*piece) for piece in tail_files.pieces(tail, args)])
+            return b"".join([tail.read(*piece) for piece in tail_transfer.pieces(tail, args)])
         raise UnrewindableError(f"a part of {self._operation.op} is not modelled")

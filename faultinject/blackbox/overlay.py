@@ -32,10 +32,11 @@ class Reference:
 class File:
     """One file as the tail has made it: the first bytes of its reference, or a content and edits on top."""
 
-    __slots__ = ("_base", "_edits", "reference", "size_bytes")
+    __slots__ = ("_base", "_edits", "_origin", "reference", "size_bytes")
 
     def __init__(self, base: Content, reference: Reference | None, size_bytes: int) -> None:
         self._base = base
+        self._origin: Hashable = base
         self._edits: list[tuple[str, int, bytes]] = []
         self.reference = reference
         self.size_bytes = size_bytes
@@ -92,12 +93,13 @@ class File:
         if self.reference is not None:
             return self.reference.number, self.size_bytes
         if not self._edits:
-            return self._base
-        return self._base, tuple((change, where, _digest(data)) for change, where, data in self._edits)
+            return self._origin
+        return self._origin, tuple((change, where, _digest(data)) for change, where, data in self._edits)
 
     def _settle(self) -> None:
         """From here on the content is another one than the reference's."""
         if self.reference is not None:
+            self._origin = self.token()
             self._base = self.content()
             self.reference = None
 

@@ -22,10 +22,11 @@ from faultinject.blackbox.descriptors import Descriptors
 from faultinject.blackbox.drive import Blow, Driver, End
 from faultinject.blackbox.journey import Journey, References
 from faultinject.blackbox.overlay import Base
+from faultinject.blackbox.point import Point
 from faultinject.blackbox.rewound import Rewound
 from faultinject.blackbox.started import LINE_BYTES_MAX, Program, end_of, last_words
 from faultinject.blackbox.state import Roots
-from faultinject.blackbox.tail import Point, Tail
+from faultinject.blackbox.tail import Tail
 from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.inject import HarnessError
@@ -211,10 +212,10 @@ class Rewinder:
     def _checked(self, here: _Here, fault: Fault, rewound: Rewound) -> Rewound:
         """Runs a tail to its end that has met another one. Raises HarnessError where that comes to something else."""
         whole, _ = self._once(here, fault, meets=False)
-        if whole.key == rewound.key:
+        if _alike(whole, rewound):
             return rewound
         again, _ = self._once(here, fault, meets=False)
-        if again.key == whole.key:
+        if _alike(whole, again):
             raise HarnessError(f"{fault.id}: run to its end it leaves something else than the tail that it had met")
         self._meets = False  # it differs from run to run: each stands for itself
         return whole
@@ -268,6 +269,10 @@ class Rewinder:
             if len(self._words) < _WORDS_MAX:
                 self._words[heard] = words
         return words
+
+
+def _alike(one: Rewound, other: Rewound) -> bool:
+    return one.reported is other.reported and (one.key == other.key or one.state == other.state)
 
 
 def _heard(fd: int, text: bytes) -> tuple[bool, bytes]:

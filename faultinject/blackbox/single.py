@@ -53,6 +53,8 @@ class Single:
                 pid = launch.start(command, setup, self.ptrace)
                 self.task = Task(pid, pid, "0", Memory(pid))
                 self.alive = True
+                # The kernel writes into the memory of a program on which processor it is (rseq(2)): so it stays on one.
+                os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
                 self._files = stack.pop_all()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -5,26 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Mapping
 
-from faultinject.blackbox.abi import Abi
-from faultinject.blackbox.access import Access, Live
-from faultinject.blackbox.checkpoint import Checkpoint
-from faultinject.blackbox.describe import Describer
-from faultinject.blackbox.descriptors import Descriptor, Descriptors
-from faultinject.blackbox.meetings import Meetings
-from faultinject.blackbox.overlay import Base, Overlay
-from faultinject.blackbox.ptrace import Ptrace
-from faultinject.blackbox.state import Roots
-from faultinject.blackbox.task import Stop, Task
+from faultinject.blackbox.access import Access
+from faultinject.blackbox.descriptors import Descriptor
+from faultinject.blackbox.overlay import Overlay
+from faultinject.blackbox.point import Arguments, Point
 from faultinject.blackbox.tree import DIRECTORY_ID
 from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.faults import Fault
 from faultinject.ops import Op, Operation
-
-Arguments = tuple[int, ...]
-"""Of a call, unsigned, 64 bits each."""
-
-NamedCall = tuple[str, Arguments, tuple[bytes, ...]]
-"""A call on names, and the strings that it has at its addresses."""
 
 REAL = 1 << 80
 """In place of a result: the call may run, for it has no effect that lasts."""
@@ -34,51 +22,6 @@ DONE = REAL + 1
 
 _TRANSFER_BYTES_MAX = 1 << 26
 _AT_FDCWD = 0xFFFFFF9C
-
-
-class Point:
-    """A program that stands at an operation, with all that its tails have in common."""
-
-    def __init__(
-        self,
-        abi: Abi,
-        ptrace: Ptrace,
-        stop: Stop,
-        describer: Describer,
-        roots: Roots,
-        checkpoint: Checkpoint,
-        descriptors: Descriptors,
-        base: Base,
-    ) -> None:
-        self.abi = abi
-        self.ptrace = ptrace
-        self.task: Task = stop.task
-        self.stop = stop
-        self.describer = describer
-        self.roots = roots
-        self.checkpoint = checkpoint
-        self.descriptors = descriptors
-        self.base = base
-        self.live = Live(abi, ptrace, stop.task, checkpoint.pages)
-        self.meetings = Meetings(checkpoint)
-        self.break_address = checkpoint.inject(abi.numbers["brk"], 0)
-        self._named: dict[NamedCall, Operation | None] = {}
-        self._homes = {"", ".", *(root.label.rstrip("/") for root in roots)}
-
-    def knows(self, call: NamedCall) -> bool:
-        """Whether `describe` need not look at the task."""
-        return call in self._named
-
-    def describe(self, call: NamedCall) -> Operation | None:
-        """The operation that a call on names would be."""
-        if call not in self._named:
-            name, arguments, _ = call
-            self._named[call] = self.describer.describe(Stop(self.task, name, self.abi.numbers[name], arguments))
-        return self._named[call]
-
-    def is_home(self, directory: str) -> bool:
-        """Whether this key, without a slash at its end, is that of a watched directory itself."""
-        return directory in self._homes
 
 
 class Tail:
@@ -257,7 +200,7 @@ class Tail:
             if identity not in (None, DIRECTORY_ID):
                 raise UnrewindableError(f"it takes the file {parent!r} for a directory")
             exists = identity is not None
-        if exists and os.geteuid() and parent not in self.overlay.names:
+        if exists and not self.point.is_root and parent not in self.overlay.names:
             path = self.point.roots.path(parent or ".") if parent in self.point.base.names else None
             if path is not None and not os.access(path, os.W_OK | os.X_OK):
                 raise UnrewindableError(f"it may not change the directory {parent!r}")

@@ -9,7 +9,8 @@ import os
 import signal
 from functools import partial
 
-from faultinject.blackbox.tail import DONE, REAL, Arguments, Table, Tail
+from faultinject.blackbox.point import Arguments
+from faultinject.blackbox.tail import DONE, REAL, Table, Tail
 from faultinject.blackbox.unrewindable import UnrewindableError
 from faultinject.ops import Op
 
@@ -166,4 +167,4 @@ TABLE: Table = {
     "nanosleep": _sleep,
     "clock_nanosleep": _sleep,
 }
-"""What is done for each call; a call that is in no table is not modelled."""
+"""What is done for each of these calls."""
