@@ -171,7 +171,7 @@ class Course:
         if meetings is None:
             return None
         if not tail.untouched:
-            self._wanted, self._recording, tail.access = False, None, self.point.live
+            self._wanted, self._recording, self._answer, tail.access = False, None, None, self.point.live
             return None
         nth, registers = self._nth, bytes(self.point.ptrace.registers)
         self._nth += 1
@@ -187,6 +187,8 @@ class Course:
             if step.snapshot is not None:
                 self._learners.append((step, tail.model()))
             return None
+        else:
+            self._answer = None  # what comes next comes after a call that nobody has recorded
         return step
 
     def answered(self, result: int) -> None:

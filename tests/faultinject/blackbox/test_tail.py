@@ -106,7 +106,7 @@ def test_each_call_does_what_the_kernel_does(calls: str, tmp_path: Path) -> None
     assert served >= 3
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.text(CALLS, min_size=2, max_size=8))
 def test_any_calls_do_what_the_kernel_does_or_are_given_up(calls: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     found, _ = differences(tmp_path_factory.mktemp("any"), calls)
