@@ -34,14 +34,18 @@ PRELUDE = r"""
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 """
 
 
 def program(body: str) -> str:
     """The path of a C program whose main has this body; it starts in the watched directory, its last argument."""
-    return compiled(PRELUDE + "int main(int n, char **a) { if (n < 2 || chdir(a[n - 1])) return 99;\n" + body + "\n}", "-w")
+    return compiled(
+        PRELUDE + "int main(int n, char **a) { if (n < 2 || chdir(a[n - 1])) return 99;\n" + body + "\n}", "-w"
+    )
 
 
 @dataclass

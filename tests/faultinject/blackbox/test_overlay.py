@@ -147,7 +147,7 @@ def run(changes: list[tuple[str, str, str]], over: Base) -> tuple[Overlay, dict[
 @given(changes=changes_of_names)
 def test_names_and_contents_are_those_that_the_same_changes_make(changes: list[tuple[str, str, str]]) -> None:
     overlay, plain = run(changes, base())
-    state = overlay.state()
+    state = dict(overlay.state())
     assert state.pop("dir") == DIRECTORY
     assert {name: node.data for name, node in state.items()} == {name: bytes(data) for name, data in plain.items()}
     assert overlay.is_empty("dir") == ("dir/c" not in plain)

@@ -98,7 +98,23 @@ def differences(base: Path, calls: str) -> tuple[list[str], int]:
 
 @pytest.mark.parametrize(
     "calls",
-    ["wr", "WsR", "pPR", "scrSr", "tTRf", "fwf", "yuow", "nNnow", "UoOv", "zvk", "Ovkzvk", "mMmi", "aAeh", "bwb", "ovkUovk"],
+    [
+        "wr",
+        "WsR",
+        "pPR",
+        "scrSr",
+        "tTRf",
+        "fwf",
+        "yuow",
+        "nNnow",
+        "UoOv",
+        "zvk",
+        "Ovkzvk",
+        "mMmi",
+        "aAeh",
+        "bwb",
+        "ovkUovk",
+    ],
 )
 def test_each_call_does_what_the_kernel_does(calls: str, tmp_path: Path) -> None:
     found, served = differences(tmp_path, calls)
@@ -108,6 +124,8 @@ def test_each_call_does_what_the_kernel_does(calls: str, tmp_path: Path) -> None
 
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.text(CALLS, min_size=2, max_size=8))
-def test_any_calls_do_what_the_kernel_does_or_are_given_up(calls: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_calls_do_what_the_kernel_does_or_are_given_up(
+    calls: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     found, _ = differences(tmp_path_factory.mktemp("any"), calls)
     assert not found
