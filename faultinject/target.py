@@ -134,6 +134,7 @@ class Subject(Protocol):
         """What it takes to run it again, as plain data for a report."""
 
 
+
 class Target(Subject, Protocol):
     """A subject in process: a description that is prepared where it is run."""
 

@@ -103,14 +103,10 @@ def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> Audi
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
-    command = (
-        None
-        if audited.check is None
-        else CommandChecker(
-            with_directory(audited.check, place.directory),
-            working_directory=place.program().directory,
-            timeout_seconds=audited.timeout_seconds,
-        )
+    command = None if audited.check is None else CommandChecker(
+        with_directory(audited.check, place.directory),
+        working_directory=place.program().directory,
+        timeout_seconds=audited.timeout_seconds,
     )
     return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command))
 
