@@ -67,7 +67,7 @@ class Live(Access):
         self._pages.doubt()
         buffer = ctypes.create_string_buffer(data, len(data))
         local, remote = Vector(ctypes.addressof(buffer), len(data)), Vector(address, len(data))
-        at = ctypes.addressof(local), 1, ctypes.addressof(remote), 1, 0
+        at = ctypes.byref(local), 1, ctypes.byref(remote), 1, 0
         return bool(c_library().process_vm_writev(self._task.tid, *at) == len(data))
 
     def stand(self) -> None:

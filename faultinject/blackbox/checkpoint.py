@@ -26,7 +26,6 @@ from faultinject.blackbox.ptrace import (
 )
 from faultinject.blackbox.task import Task
 from faultinject.blackbox.unrewindable import UnrewindableError
-from faultinject.inject import HarnessError
 
 _CLONE_STOP = (EVENT_CLONE << 8 | signal.SIGTRAP) << 8 | 0x7F
 _CLONE_FS_FILES_PARENT = 0x200 | 0x400 | 0x8000
@@ -100,7 +99,7 @@ class Checkpoint:
         self.pages.look()
         if len(self.pages.changed) > _SNAPSHOT_PAGES_MAX:
             return None
-        return Snapshot(self._extended.now(), Held(self.pages.changed, self.pages.read()))
+        return Snapshot(self._extended.now(), Held(self.pages.changed, bytes(self.pages.read())))
 
     def find(self, snapshots: Iterable[Snapshot]) -> int | None:
         """Which of these states the task is in, by number, but for its general registers."""
@@ -188,17 +187,19 @@ class _Extended:
         self._buffer = [ctypes.create_string_buffer(_EXTENDED_BYTES_MAX) for _ in range(2)]
         self._saved, self._now = (Vector(ctypes.addressof(one), _EXTENDED_BYTES_MAX) for one in self._buffer)
         self._saved_at, self._now_at = ctypes.byref(self._saved), ctypes.byref(self._now)
-        if not ptrace.load_set(tid, self._kind, self._saved_at):
-            raise UnrewindableError("the vector registers cannot be read")
+        try:
+            ptrace.load_set(tid, self._kind, self._saved_at)
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            raise UnrewindableError("the vector registers cannot be read") from error
         self._now.size_bytes = self._saved.size_bytes
 
     def restore(self) -> None:
         """Puts them back."""
-        if not self._ptrace.store_set(self._tid, self._kind, self._saved_at):
-            raise HarnessError(f"the vector registers of process {self._tid} could not be restored")
+        self._ptrace.store_set(self._tid, self._kind, self._saved_at)
 
     def now(self) -> bytes:
         """As they are now."""
-        if not self._ptrace.load_set(self._tid, self._kind, self._now_at):
-            raise HarnessError(f"the vector registers of process {self._tid} could not be read")
+        self._ptrace.load_set(self._tid, self._kind, self._now_at)
         return ctypes.string_at(self._buffer[1], self._now.size_bytes)

@@ -107,13 +107,13 @@ class Walk(Access):
         if self.there:
             return
         self.there = True
-        ptrace, tid = self._point.ptrace, self._point.task.tid
+        ptrace, tid, pages = self._point.ptrace, self._point.task.tid, self._point.checkpoint.pages
         for (result, written), step in zip(self._answers, self._steps, strict=True):
             self._put(written)
             ptrace.registers[self._point.abi.result] = result & _MASK
             ptrace.store_skipping(tid)
             ptrace.resume(PTRACE_CONT, tid)
-            _, status = os.waitpid(tid, WALL)
+            _, status, pages.usage = os.wait4(tid, WALL)
             if status & 0xFF != 0x7F:
                 raise ProcessLookupError(f"process {tid} has died")
             if status == SECCOMP_STOP:
@@ -179,7 +179,7 @@ class Course:
         if step is not None:
             self._follow(step)
             self._recording = None
-        elif self._wanted:
+        elif self._wanted and meetings.has_room:
             step = meetings.record(nth, registers, number, arguments)
             self._follow(step)
             self._recorded = True
@@ -198,6 +198,8 @@ class Course:
             return
         if result >= REAL:
             recording.step.real = True
+        if self._meetings is not None:
+            self._meetings.keep(recording.step)
         self.left(recording.step, result, recording.written)
 
     def left(self, step: Step, result: int, written: Written) -> None:

@@ -78,16 +78,16 @@ class Driver:
             number = registers[number_at]
             if registers[instruction_at] not in self._instructions:
                 self._inspect(point, registers[instruction_at])
+            called = arguments(registers)
             if number in self._exits:
-                status = arguments(registers)[0] & 0xFF
-                course.exited(status)
-                return End(status=status)
+                course.exited(called[0] & 0xFF)
+                return End(status=called[0] & 0xFF)
             handler = handlers.get(number)
             if handler is None:
                 name = self._abi.names.get(number, str(number))
                 raise UnrewindableError(f"it calls {name} after the fault, which is not modelled")
-            step = course.arrive(number, arguments(registers))
-            result = handler(tail, arguments(registers)) if step is None else self._walked(course, step)
+            step = course.arrive(number, called)
+            result = handler(tail, called) if step is None else self._walked(course, step)
             if isinstance(result, (End, Rewound)):
                 return result
             course.answered(result)

@@ -96,7 +96,16 @@ class Meetings:
         (no byte accepted); then some, and ever fewer of those that meet none.
         """
         number = self._counted.get(_kind(fault), 0)
-        return bool(number) and (number < 4 or not number & (number - 1)) and self._kept_bytes < _KEPT_BYTES_MAX
+        return bool(number) and (number < 4 or not number & (number - 1))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be recorded: what is kept of large tails is much."""
+        return self._kept_bytes < _KEPT_BYTES_MAX
+
+    def keep(self, step: Step) -> None:
+        """A step has been answered; what it handed over for that counts as kept."""
+        self._kept_bytes += sum(map(len, step.handed.values()))
 
     def count(self, fault: Fault) -> None:
         """The tail after this fault has met none, or was recorded."""

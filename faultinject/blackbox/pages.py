@@ -8,10 +8,10 @@ Sources: proc(5) (maps, mem, pagemap), process_vm_readv(2), kernel documentation
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import struct
-from ctypes import c_long
 from typing import Any
 
 from faultinject.blackbox.ptrace import Vector, c_library
@@ -70,6 +70,7 @@ class Pages:
         self._saved: dict[int, bytes] = {}
         self.changed: tuple[int, ...] = ()
         self._batches: tuple[_Batch, ...] = ()
+        self._now = bytearray()
         self._faults = -1
         self.usage: resource.struct_rusage | None = None
 
@@ -105,8 +106,11 @@ class Pages:
         self._faults = faults
         for span in self._spans:
             now = os.pread(self._pagemap, span.size_bytes, span.at)
-            if now != span.seen:
-                self._learn(span, now)
+            if now == span.seen:
+                continue
+            if len(now) != span.size_bytes:  # who has died has no memory
+                raise ProcessLookupError(errno.ESRCH, f"process {self._tid} has died")
+            self._learn(span, now)
 
     def doubt(self) -> None:
         """Something else than the task itself may have written to its memory: the next look is a thorough one."""
@@ -116,16 +120,19 @@ class Pages:
         """Brings back the pages of `changed`; held: what they hold now. Raises HarnessError where that fails."""
         for batch in self._batches if held is None else self._different(held):
             if not batch.write(self._tid):
-                raise HarnessError(f"the memory of process {self._tid} could not be restored")
+                raise _failure(self._tid, "restored")
 
-    def read(self) -> bytes:
-        """What the pages of `changed` hold now, one after the other. Raises HarnessError where that fails."""
-        parts = [batch.read(self._tid) for batch in self._batches]
-        if None in parts:
-            raise HarnessError(f"the memory of process {self._tid} could not be read")
-        return b"".join(part for part in parts if part is not None)
+    def read(self) -> bytearray:
+        """What the pages of `changed` hold now, one after the other, until it is read again.
 
-    def are(self, held: Held, data: bytes) -> bool:
+        Raises HarnessError where that fails.
+        """
+        for batch in self._batches:
+            if not batch.read(self._tid):
+                raise _failure(self._tid, "read")
+        return self._now
+
+    def are(self, held: Held, data: bytearray) -> bool:
         """Whether `data`, just read, is what was held then."""
         if held.pages is not self.changed:
             # Pages that have changed since had not then: they held what they held at first.
@@ -139,7 +146,7 @@ class Pages:
         if held.different is None:
             pieces = (held.data[start : start + PAGE_BYTES] for start in range(0, len(held.data), PAGE_BYTES))
             addresses = [one for one, page in zip(held.pages, pieces, strict=True) if page != self._saved[one]]
-            held.different = _batches(tuple(addresses), self._saved)
+            held.different = _batches(tuple(addresses), self._saved, bytearray(len(addresses) * PAGE_BYTES))
         return held.different
 
     def verify(self) -> None:
@@ -170,10 +177,18 @@ class Pages:
                 self._saved[address] = os.pread(self._copy, PAGE_BYTES, address)
         if len(self._saved) > known:
             self.changed = tuple(sorted(self._saved))
-            self._batches = _batches(self.changed, self._saved)
+            self._now = bytearray(len(self.changed) * PAGE_BYTES)
+            self._batches = _batches(self.changed, self._saved, self._now)
 
     def _is_writable(self, address: int) -> bool:
         return any(region.start <= address < region.end for region in self._regions)
+
+
+def _failure(tid: int, what: str) -> Exception:
+    """Why process_vm_readv or process_vm_writev has not moved everything."""
+    if ctypes.get_errno() == errno.ESRCH:
+        return ProcessLookupError(errno.ESRCH, f"process {tid} has died")
+    return HarnessError(f"the memory of process {tid} could not be {what}")
 
 
 class Held:
@@ -190,44 +205,39 @@ class Held:
 class _Batch:
     """As many pages as one call moves, in as few pieces as there are."""
 
-    __slots__ = ("_arguments", "_keeps", "_now", "_read", "_size_bytes", "_write")
+    __slots__ = ("_keeps", "_read", "_size_bytes", "_there", "_write")
 
-    def __init__(self, addresses: tuple[int, ...], data: bytes) -> None:
-        libc = c_library()
+    def __init__(self, addresses: tuple[int, ...], saved: dict[int, bytes], now: Any) -> None:
+        data = b"".join([saved[address] for address in addresses])
         self._size_bytes = len(data)
-        self._read, self._write = libc["process_vm_readv"], libc["process_vm_writev"]
-        self._read.restype = self._write.restype = c_long
+        before = ctypes.create_string_buffer(data, len(data))
+        self._keeps = before, now
+        self._write, self._read = (ctypes.byref(Vector(ctypes.addressof(one), len(data))) for one in (before, now))
         pieces: list[list[int]] = []
         for address in addresses:
             if pieces and pieces[-1][0] + pieces[-1][1] == address:
                 pieces[-1][1] += PAGE_BYTES
             else:
                 pieces.append([address, PAGE_BYTES])
-        remote = (Vector * len(pieces))(*(Vector(*piece) for piece in pieces))
-        saved = ctypes.create_string_buffer(data, len(data))
-        self._now = bytearray(len(data))
-        now = (ctypes.c_char * len(data)).from_buffer(self._now)
-        self._keeps = saved, now
-        self._arguments: list[tuple[Any, ...]] = [
-            (ctypes.byref(Vector(ctypes.addressof(local), len(data))), 1, ctypes.byref(remote), len(pieces), 0)
-            for local in (saved, now)
-        ]
+        self._there = ctypes.byref((Vector * len(pieces))(*(Vector(*piece) for piece in pieces))), len(pieces), 0
 
     def write(self, tid: int) -> bool:
         """Writes the pages as they were; False where not all of them could be."""
-        return bool(self._write(tid, *self._arguments[0]) == self._size_bytes)
+        return bool(c_library().process_vm_writev(tid, self._write, 1, *self._there) == self._size_bytes)
 
-    def read(self, tid: int) -> bytes | None:
-        """What the pages hold now; None where not all of them could be read."""
-        return bytes(self._now) if self._read(tid, *self._arguments[1]) == self._size_bytes else None
+    def read(self, tid: int) -> bool:
+        """Reads what the pages hold now; False where not all of them could be."""
+        return bool(c_library().process_vm_readv(tid, self._read, 1, *self._there) == self._size_bytes)
 
 
-def _batches(addresses: tuple[int, ...], saved: dict[int, bytes]) -> tuple[_Batch, ...]:
-    return tuple(
-        _Batch(some, b"".join([saved[address] for address in some]))
-        for first in range(0, len(addresses), _PIECES_MAX)
-        if (some := addresses[first : first + _PIECES_MAX])
-    )
+def _batches(addresses: tuple[int, ...], saved: dict[int, bytes], now: bytearray) -> tuple[_Batch, ...]:
+    """Of these pages, which are read into `now`."""
+    batches = []
+    for first in range(0, len(addresses), _PIECES_MAX):
+        some = addresses[first : first + _PIECES_MAX]
+        room = (ctypes.c_char * (len(some) * PAGE_BYTES)).from_buffer(now, first * PAGE_BYTES)
+        batches.append(_Batch(some, saved, room))
+    return tuple(batches)
 
 
 def _regions(tid: int) -> list[_Region]:

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import signal
-from ctypes import c_int, c_long, c_uint64, c_ulong, c_void_p
+from ctypes import c_int, c_long, c_uint64, c_ulong
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -78,17 +78,20 @@ class Vector(ctypes.Structure):
 
 @cache
 def c_library() -> ctypes.PyDLL:
-    """The C library, with what is called of it described."""
+    """The C library, with what is called of it described.
+
+    ptrace and process_vm_* have no argtypes: each declared type costs 0.1 us a call, and there are a dozen a point. So
+    numbers go as C ints, which all of them fit into, and addresses by ctypes.byref, from objects that are made once.
+    """
     # PyDLL keeps the interpreter lock: none of these calls waits, and to give it up costs more than they do.
     libc = ctypes.PyDLL(None, use_errno=True)
+    libc.ptrace.restype = c_long
     libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
     libc.prctl.restype = c_int
     libc.personality.argtypes = (c_ulong,)
     libc.personality.restype = c_int
     libc.syscall.restype = c_long
-    for function in (libc.process_vm_readv, libc.process_vm_writev):
-        function.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
-        function.restype = c_long
+    libc.process_vm_readv.restype = libc.process_vm_writev.restype = c_long
     return libc
 
 
@@ -146,10 +149,7 @@ class Ptrace:
     )
 
     def __init__(self, abi: Abi) -> None:
-        # A function of our own without argtypes: each declared type costs 0.1 us a call, and there are four a stop.
-        # So numbers go as C ints, which all of them fit into, and every address is an object that is made once.
-        self._ptrace: Any = c_library()["ptrace"]
-        self._ptrace.restype = c_long
+        self._ptrace: Any = c_library().ptrace
         self._info = ctypes.create_string_buffer(_INFO_SIZE_BYTES)
         self._info_at = ctypes.byref(self._info)
         self._word = c_uint64()
@@ -220,13 +220,15 @@ class Ptrace:
         if self._ptrace(_PTRACE_SETREGSET, tid, _NT_PRSTATUS, self._vector_at) < 0:
             raise _error("ptrace(PTRACE_SETREGSET)")
 
-    def load_set(self, tid: int, kind: int, vector: Any) -> bool:
-        """Reads another set of registers (NT_*) into what a Vector says (ctypes.byref). False where that fails."""
-        return bool(self._ptrace(_PTRACE_GETREGSET, tid, kind, vector) == 0)
+    def load_set(self, tid: int, kind: int, vector: Any) -> None:
+        """Reads another set of registers (NT_*) into what a Vector says (ctypes.byref)."""
+        if self._ptrace(_PTRACE_GETREGSET, tid, kind, vector) < 0:
+            raise _error("ptrace(PTRACE_GETREGSET)")
 
-    def store_set(self, tid: int, kind: int, vector: Any) -> bool:
+    def store_set(self, tid: int, kind: int, vector: Any) -> None:
         """Writes another set of registers to a stopped task; see `load_set`."""
-        return bool(self._ptrace(_PTRACE_SETREGSET, tid, kind, vector) == 0)
+        if self._ptrace(_PTRACE_SETREGSET, tid, kind, vector) < 0:
+            raise _error("ptrace(PTRACE_SETREGSET)")
 
     def signal_mask(self, tid: int) -> int:
         """The blocked signals of a stopped task; bit n-1 is signal n."""

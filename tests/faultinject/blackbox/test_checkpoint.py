@@ -44,7 +44,7 @@ def state(process: Single) -> tuple[bytes, bytes, dict[int, bytes], int]:
     buffer = ctypes.create_string_buffer(1 << 14)
     vector = Vector(ctypes.addressof(buffer), len(buffer))
     kind = 0x202 if process.abi.machine == "x86_64" else 2
-    assert ptrace.load_set(tid, kind, ctypes.byref(vector))
+    ptrace.load_set(tid, kind, ctypes.byref(vector))
     memory = {}
     for line in Path(f"/proc/{tid}/maps").read_text().splitlines():
         bounds, rights, *_ = line.split()
@@ -171,9 +171,12 @@ def test_a_task_that_has_died_is_said_to_have(tmp_path: Path) -> None:
     with single(tmp_path, [compiled(CHANGER)]) as process:
         until(process, "lseek")
         with checkpoint(process) as point:
+            calls_after(process, 1)
+            point.pages.look()
             os.kill(process.task.pid, 9)
-            with pytest.raises(ProcessLookupError):
-                point.back()
+            for act in (point.back, lambda: point.restore(mask=False), point.pages.restore, point.pages.read):
+                with pytest.raises(ProcessLookupError):
+                    act()
 
 
 def test_nothing_is_left_of_the_copy(tmp_path: Path) -> None:

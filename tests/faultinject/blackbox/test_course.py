@@ -106,3 +106,24 @@ def test_a_program_that_goes_different_ways_from_one_state_is_given_up(tmp_path:
         assert (
             one.rewinder.run(Fault(FaultClass.ERROR, Form.ERRNO, 0, Op.OPEN, error=30)) is None or not one.rewinder.why
         )
+
+
+def test_pages_that_change_while_a_task_catches_up_are_restored(tmp_path: Path, caught_up: list[int]) -> None:
+    """They are looked for though the tail is given up just then, and the next one is right."""
+    rest = """
+        static char pages[30 * 4096]; static volatile int turns;
+        fsync(fd); memset(pages, 7, sizeof pages);
+        off_t at = lseek(fd, 0, SEEK_CUR);
+        if (at % 4 == 1) link("x", "y");
+        for (int i = 0; i < 30; i++) turns += pages[i * 4096]++;
+        sprintf(text, "%d", turns); pwrite(fd, text, strlen(text), 50);
+        return failed;
+    """
+    with rewinding(tmp_path, program(HEAD + rest)) as one:
+        found = {fault.byte: unlike(one, fault) for fault in cuts(one)}
+        assert {byte for byte, text in found.items() if text == "given up"} == {1, 5, 9, 13, 17}
+        assert set(found.values()) == {"", "given up"}
+        here = one.rewinder._here
+        assert here is not None
+        here.checkpoint.pages.verify()
+        assert caught_up

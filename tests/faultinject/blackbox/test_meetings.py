@@ -99,3 +99,16 @@ def test_outcomes_are_kept_where_they_help() -> None:
     assert helps.outcome("model") is not None
     assert not barren.learns
     assert barren.outcome(1) is None
+
+
+def test_of_large_tails_only_so_much_is_kept(tmp_path: Path) -> None:
+    with single(tmp_path, [compiled(CHANGER)]) as process:
+        until(process, "lseek")
+        with checkpoint(process) as point:
+            meetings = Meetings(point)
+            step = Step(b"", 0, (), None)
+            step.handed[0, 0] = bytes(1 << 24)
+            assert meetings.has_room
+            for _ in range(2):
+                meetings.keep(step)
+            assert not meetings.has_room

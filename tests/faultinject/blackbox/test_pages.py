@@ -92,7 +92,7 @@ def test_pages_are_held_against_what_they_held_at_another_moment(tmp_path: Path)
             for page in (3, 3, 17, 5):
                 touch(process, page)
                 pages.look()
-                held.append(Held(pages.changed, pages.read()))
+                held.append(Held(pages.changed, bytes(pages.read())))
             now = pages.read()
             assert [pages.are(one, now) for one in held] == [False, False, False, True]
             assert all(one.pages is pages.changed for one in held)  # those that were not changed then are known, too
