@@ -79,7 +79,17 @@ def start(build: Path, directory: Path) -> str:
         (directory / name).write_bytes(content)
     given = directory / "given"
     given.mkdir()
-    command = [build / "kvc_tool", "save", given, "--text", "text", "--payload", "payload", "--tool-map", "c=block"]
+    command = [
+        str(build / "kvc_tool"),
+        "save",
+        str(given),
+        "--text",
+        "text",
+        "--payload",
+        "payload",
+        "--tool-map",
+        "c=block",
+    ]
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
     return str(given)
 
