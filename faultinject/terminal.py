@@ -94,7 +94,9 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
+    # What the command was started to ignore it goes on to ignore: nohup is meant so.
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
+from faultinject.blackbox.checked import copied
 from faultinject.blackbox.state import HERE, Node
 from faultinject.inject import HarnessError
 from faultinject.oracle import Finding, Kind, Reported
@@ -40,12 +41,14 @@ class Checker(Protocol):
 
 
 class CommandChecker:
-    """A command that judges the watched directory (KVS-AUDIT-8).
+    """A command that judges the scratch directory (KVS-AUDIT-8).
 
-    It gets the directory as its last argument and in the environment FAULTINJECT_REPORTED (success, failure or
-    nothing), FAULTINJECT_STAGE (fault, recovered or repeated) and FAULTINJECT_ACKNOWLEDGED (0 or 1: whether the program
-    had acknowledged). Exit status 0: acceptable. 1: violated, and the first line of its output says why; a line that
-    begins with the name of a violation and ": " says which. It decides on content alone; leaks are still searched for.
+    It gets a copy of the directory, which it may change, as its last argument; words of the command and of its working
+    directory that name the directory name the copy. In the environment it gets FAULTINJECT_REPORTED (success, failure
+    or nothing), FAULTINJECT_STAGE (fault, recovered or repeated) and FAULTINJECT_ACKNOWLEDGED (0 or 1: whether the
+    program had acknowledged). Exit status 0: acceptable. 1: violated, and the first line of its output says why; a line
+    that begins with the name of a violation and ": " says which. It decides on content alone; leaks are still searched
+    for.
     """
 
     def __init__(
@@ -59,6 +62,12 @@ class CommandChecker:
 
     def judge(self, directory: str, reported: Reported, stage: Stage, *, acknowledged: bool) -> tuple[Finding, ...]:
         """Runs the command. Raises HarnessError where it gives no verdict: then nothing is known of this state."""
+        with copied(directory) as copy:
+            return self._judge(directory, copy, reported, stage, acknowledged=acknowledged)
+
+    def _judge(
+        self, directory: str, copy: str, reported: Reported, stage: Stage, *, acknowledged: bool
+    ) -> tuple[Finding, ...]:
         environment = {
             **os.environ,
             "FAULTINJECT_REPORTED": reported,
@@ -69,12 +78,12 @@ class CommandChecker:
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
             try:
                 process = subprocess.Popen(
-                    [*self.command, directory],
+                    [*(word.replace(directory, copy) for word in self.command), copy],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=errors,
                     env=environment,
-                    cwd=self.working_directory,
+                    cwd=None if self.working_directory is None else self.working_directory.replace(directory, copy),
                     start_new_session=True,
                 )
             except OSError as error:
@@ -82,8 +91,9 @@ class CommandChecker:
             status = self._status(process)
             output.seek(0)
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _OUTPUT_BYTES_MAX))
-            said = output.read(_OUTPUT_BYTES_MAX).decode("utf-8", "backslashreplace").strip().split("\n")[0]
-            complained = errors.read().decode("utf-8", "backslashreplace").strip().split("\n")[-1]
+            # What it says is about the original: of the copy nothing will be there.
+            said = _text(output.read(_OUTPUT_BYTES_MAX)).split("\n")[0].replace(copy, directory)
+            complained = _text(errors.read()).split("\n")[-1].replace(copy, directory)
         if status == 0:
             return ()
         if status == 1:
@@ -106,6 +116,10 @@ class CommandChecker:
             if process.returncode is None:  # not waited for yet, so that the group is still its own
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _text(said: bytes) -> str:
+    return said.decode("utf-8", "backslashreplace").strip()
 
 
 def _finding(said: str, stage: Stage) -> Finding:

@@ -25,6 +25,9 @@ class Judge:
     several files change together. Every other path is something left over. `content` is False where somebody else
     judges content, and only what is left over is looked for. A verdict depends on the arguments of `judge` alone and is
     remembered. Of a name that varies every bearer must be as one of the new ones; how many there are is not judged.
+
+    One path depends on others: an entry that the run without a fault evicts may be gone only where one that it saves is
+    there, and may stay (KVS-AUDIT-10). Only a format knows what is an entry, so only with a `checker` is it judged.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class Judge:
         self._old = self._grouped(old)
         self._new = self._grouped(new)
         self._paths = self._old.keys() | self._new.keys()
+        self._saved = frozenset(path for path in self._new if self._is_saved(path))
+        self._evicted = frozenset(path for path in self._old if self._saved and self._is_evicted(path))
         self._remembered: OrderedDict[Hashable, tuple[Finding, ...]] = OrderedDict()
         self._remembered_bytes = 0
 
@@ -76,7 +81,11 @@ class Judge:
             if path not in self._paths:
                 yield from self._left_over(path, nodes, after, reported, stage)
             elif self._content:
-                for finding in self._entry(path, nodes, reported, stage):
+                if path in self._evicted and not nodes:
+                    found = self._gone(path, after)
+                else:
+                    found = self._entry(path, nodes, reported, stage)
+                for finding in found:
                     healed = stage is not Stage.REPEATED or finding.kind is Kind.ORPHAN_UNRECLAIMED
                     yield finding if healed else _never_heals(finding)
 
@@ -97,7 +106,7 @@ class Judge:
         elif old and new and not nodes:
             what = "another file than the ones saved is gone" if untouched else _GONE
             yield Finding(Kind.ENTRY_LOST, path, what)
-        if reported is not Reported.SUCCESS:
+        if reported is not Reported.SUCCESS or (path in self._evicted and not wrong):
             return
         if not is_new:
             what = "the new content is not there" if new else "the old file is still there"
@@ -114,6 +123,29 @@ class Judge:
                 yield Finding(Kind.ENTRY_LOST, path, f"another file than the ones saved {what}")
         elif not new and nodes and (reported is Reported.SUCCESS or stage is not Stage.FAULT):
             yield Finding(Kind.ORPHAN_UNRECLAIMED, path, "it was left by an earlier run and is still there")
+
+    def _gone(self, path: str, after: Group) -> Iterator[Finding]:
+        """An evicted entry is gone: room is made after a save has succeeded, never for one (KVS-EVICT-1)."""
+        if not any(self._is_published(saved, after) for saved in self._saved):
+            yield Finding(Kind.ENTRY_LOST, path, "another entry was removed and the new one is not there")
+
+    def _is_published(self, path: str, after: Group) -> bool:
+        nodes = after.get(path, [])
+        return bool(nodes) and all(self._is_one_of(path, node, self._new[path]) for node in nodes)
+
+    def _is_saved(self, path: str) -> bool:
+        """Whether the run without a fault gives an entry new content."""
+        new, old = self._new[path], self._old.get(path, [])
+        if self.checker is None or not all(self.checker.is_entry(path, node) for node in new):
+            return False
+        return not all(self._is_one_of(path, node, old) for node in new)
+
+    def _is_evicted(self, path: str) -> bool:
+        """Whether it is a good entry that the run without a fault removes."""
+        if self.checker is None or path in self._new:
+            return False
+        old = self._old[path]
+        return all(self.checker.is_entry(path, node) for node in old) and self._complaint(path, old) is None
 
     def _left_over(
         self, path: str, nodes: list[Node], after: Group, reported: Reported, stage: Stage

@@ -207,8 +207,7 @@ def _become(
         if os.read(go, 1) != b"g":
             os._exit(255)
         os.setsid()  # a Ctrl-C at the terminal is for the tracer
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores them, and a program inherits that
+        _default_signals()
         stage = "standard descriptors"
         _redirect(setup)
         stage = "chdir"
@@ -231,6 +230,16 @@ def _become(
         os.write(report, f"{stage}\n{code}\n{type(error).__name__}: {error}".encode(errors="replace")[:_REPORT_BYTES])
     finally:
         os._exit(255)
+
+
+def _default_signals() -> None:
+    """Gives every signal its default action, whatever nohup, a shell in the background, a worker or Python ignores.
+
+    An ignored signal stays ignored across execve(2), and many programs then install no handler for it.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _redirect(setup: Setup) -> None:

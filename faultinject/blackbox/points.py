@@ -93,7 +93,7 @@ def _errnos(recorded: Recorded, operations: list[Operation]) -> Iterator[Group]:
     for number in ERRNOS[first.op]:
         if number == errno.EEXIST and not (first.op is Op.OPEN and first.flags & os.O_EXCL):
             continue  # said of a name that is not there, and programs take it for a success (KVS-AUDIT-5)
-        for sticky in (False, True):
+        for sticky in (False,) if number == errno.EEXIST else (False, True):
             yield one_point_each(recorded, operations, partial(_errno, number=number, sticky=sticky))
 
 

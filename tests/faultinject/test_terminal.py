@@ -24,6 +24,17 @@ def test_signals_that_end_the_command_are_turned_into_a_clean_end(number: signal
     assert left.value.code == 128 + number
 
 
+def test_what_the_command_was_started_to_ignore_does_not_end_it() -> None:
+    """As nohup does with SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable(), undisturbed():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_nothing_disturbs_the_cleaning_up() -> None:
     steps = []
     with pytest.raises(KeyboardInterrupt), terminable():

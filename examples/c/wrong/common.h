@@ -17,6 +17,7 @@
 
 #include "../kvc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -159,6 +160,23 @@ static inline bool sync_dir(const char *dir)
     close(fd);
     errno = error;
     return synced;
+}
+
+/* The room is small: one entry. Whatever other entry the directory lists first has to go. When that is
+ * done decides between right and wrong (KVS-EVICT-1). */
+static inline bool make_room(const struct job *job)
+{
+    DIR *list = opendir(job->dir);
+    if (list == NULL) return false;
+    bool made = true;
+    const struct dirent *item;
+    while ((item = readdir(list)) != NULL)
+        if (kvc_is_digest_name(item->d_name) && strcmp(item->d_name, job->name) != 0) {
+            made = unlinkat(dirfd(list), item->d_name, 0) == 0;
+            break;
+        }
+    closedir(list);
+    return made;
 }
 
 #endif

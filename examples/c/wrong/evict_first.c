@@ -1,26 +1,7 @@
 /* Wrong: another entry is removed to make room before the new one is written. Must get: entry-lost
  * (error, kill), in a directory that holds an entry of another key.
- *
- * The room is small: one entry. Whatever other entry the directory lists first has to go.
  */
 #include "common.h"
-
-#include <dirent.h>
-
-static bool make_room(const struct job *job)
-{
-    DIR *list = opendir(job->dir);
-    if (list == NULL) return false;
-    bool made = true;
-    const struct dirent *item;
-    while ((item = readdir(list)) != NULL)
-        if (kvc_is_digest_name(item->d_name) && strcmp(item->d_name, job->name) != 0) {
-            made = unlinkat(dirfd(list), item->d_name, 0) == 0;
-            break;
-        }
-    closedir(list);
-    return made;
-}
 
 int main(int argc, char **argv)
 {

@@ -17,7 +17,7 @@ int main(int argc, char **argv)
         return give_up(job, fd, "write");
     if (kvc_sync(fd) != 0 || !close_duplicate(fd)) return give_up(job, fd, "fsync");
 
-    if (unlink(job->final) != 0 && errno != ENOENT) return give_up(job, fd, "unlink");
+    unlink(job->final); /* where it is refused, rename replaces the old entry all the same */
     if (rename(job->temp, job->final) != 0) return give_up(job, fd, "rename");
     if (close(fd) != 0) return say_failed("close");
     if (!sync_dir(job->dir)) return say_failed("fsync directory");

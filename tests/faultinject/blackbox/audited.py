@@ -94,7 +94,9 @@ def of(
 
 
 @contextmanager
-def planned(audited: Audited, base: Path, classes: list[FaultClass] | None = None, *, exhaustive: bool = False) -> Iterator[Audit]:
+def planned(
+    audited: Audited, base: Path, classes: list[FaultClass] | None = None, *, exhaustive: bool = False
+) -> Iterator[Audit]:
     """The plan of an audit, to be swept inside; nothing is left of it."""
     base = base / "audit"
     base.mkdir()
@@ -107,7 +109,9 @@ def planned(audited: Audited, base: Path, classes: list[FaultClass] | None = Non
         os.sched_setaffinity(0, processors)
 
 
-def audit(audited: Audited, base: Path, classes: list[FaultClass] | None = None, *, exhaustive: bool = False) -> list[Run]:
+def audit(
+    audited: Audited, base: Path, classes: list[FaultClass] | None = None, *, exhaustive: bool = False
+) -> list[Run]:
     """An audit from start to end, in this process."""
     with planned(audited, base, classes, exhaustive=exhaustive) as plan:
         return sweep(list(plan.units))

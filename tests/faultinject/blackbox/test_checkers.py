@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from faultinject.blackbox.checked import copied
 from faultinject.blackbox.checkers import CommandChecker, Stage
+from faultinject.blackbox.state import Root, Roots
 from faultinject.inject import HarnessError
 from faultinject.oracle import Finding, Kind, Reported
 
@@ -21,19 +24,22 @@ def checker(tmp_path: Path, script: str, *arguments: str, timeout_seconds: float
     return CommandChecker([str(path), *arguments], timeout_seconds=timeout_seconds)
 
 
-def run(
-    command: CommandChecker, stage: Stage = Stage.FAULT, reported: Reported = Reported.FAILURE
-) -> tuple[Finding, ...]:
-    return command.judge("/some dir", reported, stage, acknowledged=False)
+def run(command: CommandChecker, stage: Stage = Stage.FAULT) -> tuple[Finding, ...]:
+    """Its verdict on an empty directory."""
+    with tempfile.TemporaryDirectory() as base:
+        os.mkdir(f"{base}/some dir")
+        return command.judge(f"{base}/some dir", Reported.FAILURE, stage, acknowledged=False)
 
 
 def test_it_gets_the_directory_and_what_was_reported(tmp_path: Path) -> None:
     script = 'echo "$#|$1|$2|$FAULTINJECT_REPORTED|$FAULTINJECT_STAGE|$FAULTINJECT_ACKNOWLEDGED|$HOME"; exit 1'
     command = checker(tmp_path, script, "--strict")
-    (finding,) = command.judge("/some dir", Reported.SUCCESS, Stage.RECOVERED, acknowledged=True)
-    assert finding.detail == f"2|--strict|/some dir|success|recovered|1|{os.environ.get('HOME', '')}"
-    (finding,) = command.judge("/d", Reported.NOTHING, Stage.FAULT, acknowledged=False)
-    assert finding.detail.startswith("2|--strict|/d|nothing|fault|0|")
+    directory = tmp_path / "worker" / "some dir"
+    directory.mkdir(parents=True)
+    (finding,) = command.judge(str(directory), Reported.SUCCESS, Stage.RECOVERED, acknowledged=True)
+    assert finding.detail == f"2|--strict|{directory}|success|recovered|1|{os.environ.get('HOME', '')}"
+    (finding,) = command.judge(str(directory), Reported.NOTHING, Stage.FAULT, acknowledged=False)
+    assert finding.detail.startswith(f"2|--strict|{directory}|nothing|fault|0|")
 
 
 def test_zero_is_acceptable_whatever_it_prints(tmp_path: Path) -> None:
@@ -120,3 +126,59 @@ def test_a_flood_of_output_is_bounded(tmp_path: Path) -> None:
     assert finding.detail == "x" * 64 * 1024
     with pytest.raises(HarnessError, match=r": end$"):
         run(CommandChecker([sys.executable, "-c", program, "3"]))
+
+
+def tree(top: Path) -> dict[str, object]:
+    """All that is below a directory, by its path: modes and contents."""
+    state = Roots([Root(os.path.realpath(top))]).read()
+    return {key: (oct((top / key).lstat().st_mode), node) for key, node in state.items()}
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A directory with names and kinds of all sorts."""
+    top = tmp_path / "worker" / "d"
+    (top / "inner" / "empty").mkdir(parents=True)
+    (top / "inner" / "file").write_bytes(b"content")
+    (top / "inner" / "file").chmod(0o751)
+    (top / "a\nb").write_bytes(b"x" * 3_000_000)
+    Path(os.fsdecode(bytes(top) + b"/\xff")).write_bytes(b"")
+    (top / "link").symlink_to("nowhere")
+    (top / "up").symlink_to("..")
+    os.mkfifo(top / "fifo")
+    (top / "secret").write_bytes(b"s")
+    (top / "secret").chmod(0)
+    (top / "inner" / "empty").chmod(0)
+    return top
+
+
+def test_what_it_changes_is_thrown_away(odd: Path, tmp_path: Path) -> None:
+    """KVS-AUDIT-8: the next stage finds what the program has left."""
+    before = tree(odd)
+    script = 'cd "$1" && chmod -R u+rwX . && rm -rf inner "a\nb" link && echo new >new && exit 0'
+    assert checker(tmp_path, script).judge(str(odd), Reported.FAILURE, Stage.FAULT, acknowledged=False) == ()
+    assert tree(odd) == before
+    assert [path.name for path in odd.parent.iterdir()] == ["d"]
+
+
+def test_it_sees_all_that_is_there(odd: Path, tmp_path: Path) -> None:
+    with copied(str(odd)) as copy:
+        assert tree(Path(copy)) == tree(odd)
+        assert os.path.basename(copy) == "d"
+
+
+def test_every_way_in_which_it_is_told_the_directory_leads_to_the_copy(tmp_path: Path) -> None:
+    top = tmp_path / "worker" / "d"
+    (top / "sub").mkdir(parents=True)
+    path = tmp_path / "check"
+    path.write_text('#!/bin/sh\necho x >here; echo x >"$1"; echo "torn: $1 $2"; exit 1\n')
+    path.chmod(0o755)
+    command = CommandChecker([str(path), f"{top}/named"], working_directory=str(top / "sub"))
+    (finding,) = command.judge(str(top), Reported.FAILURE, Stage.FAULT, acknowledged=False)
+    assert finding.detail == f"torn: {top}/named {top}"
+    assert sorted(tree(top)) == ["sub"]
+
+
+def test_a_directory_that_cannot_be_copied_is_no_verdict(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"the copy of .* that the checker judges cannot be made"):
+        checker(tmp_path, "exit 0").judge(str(tmp_path / "gone"), Reported.FAILURE, Stage.FAULT, acknowledged=False)

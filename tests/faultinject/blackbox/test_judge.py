@@ -233,6 +233,51 @@ def test_files_that_are_no_entries_may_hold_anything() -> None:
     assert with_format(old, new, {"j.log": file(b"1"), "r.txt": file(b"R")}, NOTHING) == [("entry-lost", "r.txt")]
 
 
+SAVED, OTHER_ENTRY = {"a.e": file(b"OK new")}, {"b.e": file(b"OK b")}
+
+
+@pytest.mark.parametrize("old_entry", [{}, {"a.e": file(b"OK old")}], ids=["new", "replaced"])
+@pytest.mark.parametrize("reported", list(Reported))
+@pytest.mark.parametrize("stage", [FAULT, RECOVERED])
+def test_an_entry_is_evicted_only_where_the_new_one_is_there(
+    old_entry: State, reported: Reported, stage: Stage
+) -> None:
+    """KVS-AUDIT-10, KVS-EVICT-1."""
+    old: State = {**old_entry, **OTHER_ENTRY}
+    lost = with_format(old, SAVED, old_entry, reported, stage)
+    assert ("entry-lost", "b.e") in lost
+    assert ("false-success", "a.e") in lost or reported is not SUCCESS
+    assert ("entry-lost", "b.e") in with_format(old, SAVED, {"a.e": file(b"OK n")}, reported, stage)
+    assert with_format(old, SAVED, SAVED, reported, stage) == []
+
+
+def test_an_eviction_that_fails_is_no_failure_of_the_save() -> None:
+    """KVS-AUDIT-10: what was to be evicted may stay, whole."""
+    assert with_format(OTHER_ENTRY, SAVED, {**SAVED, **OTHER_ENTRY}, SUCCESS) == []
+    cut = with_format(OTHER_ENTRY, SAVED, {**SAVED, "b.e": file(b"OK")}, SUCCESS)
+    assert cut == [("partial-visible", "b.e"), ("false-success", "b.e")]
+
+
+def test_one_of_several_saved_entries_is_enough_to_evict() -> None:
+    old, new = {"x.e": file(b"OK x"), "y.e": file(b"OK y")}, {"a.e": file(b"OK a"), "b.e": file(b"OK b")}
+    assert with_format(old, new, {"a.e": file(b"OK a"), "y.e": file(b"OK y")}, FAILURE) == []
+    assert with_format(old, new, {"y.e": file(b"OK y")}, FAILURE) == [("entry-lost", "x.e")]
+
+
+def test_what_is_removed_without_a_save_or_is_no_good_entry_is_not_evicted() -> None:
+    kept, damaged = {"k.e": file(b"OK k")}, {"b.e": file(b"damaged")}
+    assert with_format({**kept, **OTHER_ENTRY}, kept, kept, FAILURE) == []
+    assert with_format({**kept, **OTHER_ENTRY}, kept, {**kept, **OTHER_ENTRY}, SUCCESS) == [("false-success", "b.e")]
+    assert with_format(damaged, SAVED, {}, FAILURE) == []
+    assert with_format({"n.txt": file(b"OK")}, SAVED, {}, FAILURE) == []
+    assert Judge(OTHER_ENTRY, SAVED, Masks()).judge({}, FAILURE, FAULT) == ()  # bytes do not say what is an entry
+
+
+def test_after_the_repetition_a_lost_entry_is_one_that_never_heals() -> None:
+    assert with_format(OTHER_ENTRY, SAVED, {}, SUCCESS, REPEATED) == [("never-heals", "a.e"), ("never-heals", "b.e")]
+    assert with_format(OTHER_ENTRY, SAVED, SAVED, SUCCESS, REPEATED) == []
+
+
 def test_what_the_format_does_not_know_is_judged_by_bytes() -> None:
     new = {"x.unknown": file(b"OK 12")}
     assert with_format({}, new, {"x.unknown": file(b"OK")}, NOTHING) == [("partial-visible", "x.unknown")]

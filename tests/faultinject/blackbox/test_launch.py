@@ -143,3 +143,23 @@ class TestStarts:
         with start(python(code, str(tmp_path / "words"), *words)) as tracer:
             run(tracer)
         assert tracer.ending.status == 0
+
+
+IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTERM, signal.SIGRTMAX)
+
+
+def test_no_signal_is_ignored_or_blocked_whatever_this_process_ignores(tmp_path: Path) -> None:
+    """As under nohup, in the background of a shell without job control, and in a worker that leaves Ctrl-C alone."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        with (
+            (tmp_path / "out").open("w+b") as out,
+            Tracer(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"], calls=[], stdout=out.fileno()) as tracer,
+        ):
+            run(tracer)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert (tmp_path / "out").read_text() == f"SigBlk:\t{0:016x}\nSigIgn:\t{0:016x}\n"

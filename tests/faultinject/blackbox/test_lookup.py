@@ -25,7 +25,9 @@ _PATHS = st.lists(_NAMES, max_size=6).map("/".join)
 
 
 @settings(max_examples=150, deadline=None)
-@given(links=st.lists(st.tuples(st.sampled_from(["a/a", "a/b", "b", "c"]), _PATHS, st.booleans()), max_size=4), path=_PATHS)
+@given(
+    links=st.lists(st.tuples(st.sampled_from(["a/a", "a/b", "b", "c"]), _PATHS, st.booleans()), max_size=4), path=_PATHS
+)
 def test_paths_lead_where_the_kernel_goes(links: list[tuple[str, str, bool]], path: str) -> None:
     with tempfile.TemporaryDirectory() as made:
         base = os.path.realpath(made)

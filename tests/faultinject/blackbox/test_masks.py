@@ -177,6 +177,25 @@ def test_a_format_says_what_does_not_count() -> None:
         ("f.kv.aX3kQ9", "f.kv.aZ0pL2", ["f.kv.bbbbbb"], ["f.kv", "f.kv.", "f.kv.aX3kQ9.bak", "g.kv.aX3kQ9"]),
         ("run-3fa9c0.d", "run-3fb1d2.d", ["run-000000.d"], ["run-3fa9g0.d", "run-3fa9c.d"]),
         ("0f3d9a77c2", "a1b2c3d4e5", ["ffffffffff"], ["readme-txt", "0f3d9a77c2.tmp"]),
+        (
+            "x-9998-a3f0c1",
+            "x-9999-77bd02",
+            ["x-10000-000000", "x-1-ffffff"],
+            ["x-10000-00000", "x-10000-00000g", "x--000000", "x-10000"],
+        ),
+        ("x-9998-a3f0c1", "x-10001-77bd02", ["x-123456-000000"], ["x-10001-77bd0", "x-10001"]),
+        ("x-9990-a3f", "x-10001-77bd0", ["x-99-1", "x-100000-123456"], ["x-99-", "x-99-g"]),
+        ("x_9998_a3f0c1", "x_9999_77bd02", ["x_10000_000000"], ["x_10000_00000"]),
+        ("x.9998.a3f0c1.tmp", "x.10001.77bd02.tmp", ["x.99.abcdef.tmp"], ["x.99.abcdef", "x.99.abcdef.tmp2"]),
+        ("s-9998-a8_k2xq1", "s-9999-zz91m_d0", ["s-10000-q1q1q1q1"], ["s-10000-q1q1q1q"]),
+        ("h7-9998.aX3kQ9", "h7-10001.aZ0pL2", ["h7-3.bbbbbb"], ["h8-3.bbbbbb", "h7-3.bbbbb"]),
+        (
+            "00000000-12ab-4000-8abc-000000000000",
+            "123e4567-e89b-42d3-a456-426614174000",
+            ["ffffffff-ffff-4fff-8fff-ffffffffffff"],
+            ["ffffffff-ffff-4fff-8fff-fffffffffff"],
+        ),
+        ("save 998 a3f0", "save 1001 77bd", ["save 10000 0000"], ["save 10000 0"]),
     ],
 )
 def test_names_of_one_pattern(one: str, other: str, also: list[str], never: list[str]) -> None:
@@ -207,8 +226,40 @@ def test_a_third_run_has_the_same_canonical_name(one: str, other: str, third: st
     names = [frame[0] + part + frame[1] for part in (one, other, third)]
     pattern = pattern_of(names[0], names[1])
     assert pattern is not None
-    assume(pattern.characters == "letters and digits")
+    assume(pattern.varying[0].characters == "letters and digits")
     assert pattern.matches(names[2])
+
+
+@given(
+    st.integers(1, 4_000_000),
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.tuples(st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4)),
+    st.sampled_from("-._ ,"),
+)
+def test_a_process_number_may_gain_a_digit(
+    pid: int, second: int, third: int, randoms: tuple[bytes, bytes, bytes], sign: str
+) -> None:
+    """A third run has the same canonical name, however long its number is."""
+    names = [
+        f"x{sign}{number}{sign}{random.hex()}.tmp"
+        for number, random in zip((pid, pid + second, pid + second + third), randoms, strict=True)
+    ]
+    assume(randoms[0] != randoms[1] and any(byte >= 0xA0 for byte in randoms[0] + randoms[1]))
+    pattern = pattern_of(names[0], names[1])
+    assert pattern is not None
+    assert [pattern.matches(name) for name in names] == [True] * 3
+    assert pattern == pattern_of(names[1], names[0])
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_any_two_names_match_the_pattern_that_they_have(one: str, other: str) -> None:
+    assume(one != other)
+    pattern = pattern_of(one, other)
+    if pattern is not None:
+        assert pattern.matches(one)
+        assert pattern.matches(other)
+        assert not pattern.matches(one + "/")
 
 
 def test_varying_directories_and_what_is_in_them() -> None:
