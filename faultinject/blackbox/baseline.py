@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,22 +101,24 @@ def prepare(audited: Audited, base: Path) -> tuple[list[Baseline], list[str]]:
         why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
         raise UnusableError(f"what it is to start with, {audited.given}, cannot be copied: {why}") from error
     start = Start.EMPTY if audited.given is None else Start.GIVEN
-    first = _first(AuditedStart(audited, start), seed, Place(audited, base / FIRST[0], seed))
+    with closing(Place(audited, base / FIRST[0], seed)) as place:
+        first = _first(AuditedStart(audited, start), seed, place)
     firsts, refused = [first], []
     old_seed = base / "seed-old"
     if _make_old(first, old_seed, known.older):
-        place = Place(audited, base / FIRST[1], old_seed)
-        try:
-            firsts.append(_first(AuditedStart(audited, Start.OLD), old_seed, place))
-        except (UnusableError, OSError) as error:
-            refused.append(f"not run from the start {Start.OLD}: {error}")
-            place.restore()
+        with closing(Place(audited, base / FIRST[1], old_seed)) as place:
+            try:
+                firsts.append(_first(AuditedStart(audited, Start.OLD), old_seed, place))
+            except (UnusableError, OSError) as error:
+                refused.append(f"not run from the start {Start.OLD}: {error}")
+                place.restore()
     else:
         refused.append(f"not run from the start {Start.OLD}: the program makes no new file there that could be old")
-    return [
-        _second(one, Place(audited, base / own, one.seed), known.normalise)
-        for one, own in zip(firsts, SECOND, strict=False)
-    ], refused
+    baselines = []
+    for one, own in zip(firsts, SECOND, strict=False):
+        with closing(Place(audited, base / own, one.seed)) as place:
+            baselines.append(_second(one, place, known.normalise))
+    return baselines, refused
 
 
 def _copy_given(audited: Audited, seed: Path) -> None:

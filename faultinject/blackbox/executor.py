@@ -11,11 +11,11 @@ from itertools import islice
 from faultinject.blackbox import points
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import Place
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
 from faultinject.blackbox.script import script_of
-from faultinject.blackbox.started import Limits
 from faultinject.blackbox.state import Node, NodeKind, State
 from faultinject.faults import DEADLY, Fault, FaultClass, Form
 from faultinject.inject import HarnessError
@@ -147,7 +147,7 @@ class AuditExecutor(Swept):
         reported = ran.reported
         if ran.handled and ran.ending.signal == signal.Signals[fault.what]:
             reported = Reported.FAILURE  # it has cleaned up and then let the signal end it, as it should
-        reason = "" if fired else otherwise
+        reason = ran.stalled or ("" if fired else otherwise)
         if ran.ending.timed_out:
             reason = f"it did not end within {self._program.timeout_seconds:g} s after the fault"
         return Performed(ran, reported, reason)
@@ -183,6 +183,8 @@ class AuditExecutor(Swept):
             return  # no calls on watched files, at which a program could be stopped
         self.place.restore()
         ran = self.place.run(fault, self.baseline.trace, keep=False)
+        if ran.stalled:
+            raise HarnessError(f"{fault.id}: it could not be run for real: {ran.stalled}")
         if not ran.fired:
             raise HarnessError(f"{fault.id}: it did not fire when it was run for real")
         real = self.place.read()

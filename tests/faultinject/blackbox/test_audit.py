@@ -20,8 +20,8 @@ from faultinject.blackbox.baseline import UnusableError
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.launch import LaunchError
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import Place
-from faultinject.blackbox.started import Limits
 from faultinject.blackbox.state import Node, NodeKind, State
 from faultinject.blackbox.subject import Audited, Format, Start
 from faultinject.coverage import Run
@@ -237,7 +237,7 @@ def test_a_model_that_loses_bytes_is_a_harness_error(tmp_path: Path, monkeypatch
 
 
 def test_a_limit_that_is_not_set_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "set", lambda self: None)
+    monkeypatch.setattr(Limits, "impose", lambda self, pid: None)
     runs = audit(of(*saver()), tmp_path, ERROR)
     assert verdict(runs) is Verdict.NOT_MEASURED
     assert "file-limit" in problems(runs)
@@ -331,7 +331,7 @@ def test_odd_names_reach_no_terminal_and_no_document_as_they_are(odd: list[Run])
 
 
 def test_junit_has_a_case_for_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "set", lambda self: None)
+    monkeypatch.setattr(Limits, "impose", lambda self, pid: None)
     runs = audit(of(*saver("early"), acknowledgement="saved"), tmp_path)
     root = ElementTree.fromstring(junit(runs))
     assert [suite.get("tests") for suite in root] == ["3", "3"]
