@@ -100,7 +100,8 @@ def main() -> None:
         for name, argv in programs(base).items():
             directory = base / "bare"
             directory.mkdir(exist_ok=True)
-            audit = plan_audit(Audited(tuple(argv)), Path(tempfile.mkdtemp(dir=base)), [FaultClass.ERROR], jobs=1)
+            audited = Audited(tuple(argv), directory="/")
+            audit = plan_audit(audited, Path(tempfile.mkdtemp(dir=base)), [FaultClass.ERROR], jobs=1)
             with audit.units[0].enter() as executor:
                 assert isinstance(executor, AuditExecutor)
                 alone, ours = rates(bare(argv, directory), rerun(executor))

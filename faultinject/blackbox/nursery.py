@@ -22,6 +22,7 @@ from typing import Self
 
 from faultinject.blackbox import launch
 from faultinject.blackbox.abi import native
+from faultinject.blackbox.blocked import block_signals, restore_signals
 from faultinject.blackbox.launch import Command, LaunchError, Setup
 from faultinject.blackbox.process import bury, tracer_of
 from faultinject.blackbox.ptrace import EVENT_EXEC, EVENT_VFORK, PTRACE_CONT, PTRACE_SYSCALL, WALL, Ptrace
@@ -78,7 +79,7 @@ class Nursery:
     def __enter__(self) -> Self:
         if self._pid:
             raise TracerError("the nursery has been entered already")
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             self._cwd = _here()
             self._thread = threading.get_native_id()
@@ -86,10 +87,10 @@ class Nursery:
             self._pid = launch.start(Command(("/proc/self/exe",)), self.setup, self._ptrace)
             self._memory = Memory(self._pid)
             self._furnish(self._memory)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
         except BaseException:
             self.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
             raise
         return self
 

@@ -86,6 +86,8 @@ def c_library() -> ctypes.PyDLL:
     libc.personality.argtypes = (c_ulong,)
     libc.personality.restype = c_int
     libc.syscall.restype = c_long
+    libc.pthread_sigmask.argtypes = (c_int, c_void_p, c_void_p)
+    libc.pthread_sigmask.restype = c_int
     libc.process_vm_writev.argtypes = (c_int, c_void_p, c_ulong, c_void_p, c_ulong, c_ulong)
     libc.process_vm_writev.restype = c_long
     return libc

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from faultinject.blackbox import launch
+from faultinject.blackbox.blocked import block_signals, restore_signals
 from faultinject.blackbox.deadline import Deadline
 from faultinject.blackbox.launch import Command, LaunchError, Setup
 from faultinject.blackbox.limits import Limits
@@ -101,7 +101,7 @@ class Tracer(Loop):
             raise TracerError("this thread has a tracer already, or this one has been used: make one for each run")
         self._thread = thread
         _tracing.add(thread)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             if self._nursery is None:
                 pid = launch.start(self._command, self._setup, self._ptrace)
@@ -109,11 +109,10 @@ class Tracer(Loop):
                 pid = self._nursery.start(self._command)
             self._begin(pid)
             self._deadline.arm()
-            # Python runs the handlers of what has arrived meanwhile in here, and they may raise.
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
         except BaseException:
             self.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
             raise
         return self
 
@@ -124,12 +123,12 @@ class Tracer(Loop):
 
     def close(self) -> None:
         """Kills what is left of the program and waits for its end."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             self._end()
         finally:
             _tracing.discard(self._thread)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
 
     def go(self, stop: Stop) -> None:
         """The call runs, and nobody looks at its result."""
