@@ -75,7 +75,12 @@ _LINE = "line:"
     help="Only this fault class; may be repeated. The level needs all.",
 )
 @click.option("--exhaustive", is_flag=True, help="Run every point; no equivalence classes.")
-@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Exhaustive if time allows.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Takes no longer: every point if there is time, else as many as fit.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=lambda: os.cpu_count() or 1, help="Workers (one a core).")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write the report as JSON; - for stdout.")
 @click.option("--junit", "junit_path", type=click.Path(dir_okay=False), help="Write the report as JUnit XML.")
@@ -200,6 +205,11 @@ def _scratch(audited: Audited) -> Iterator[Path]:
 def _tell(audit: Audit, runs: list[Run]) -> None:
     for run in runs:
         run.notes = [*run.notes, *(one for one in audit.notes if one not in run.notes)]
+        run.problems += [
+            f"class {fault_class}: {count.unafforded:,} points not measured, as the time given was over (--budget)"
+            for fault_class, count in run.classes.items()
+            if count.unafforded
+        ]
 
 
 class _BrokenError(click.ClickException):

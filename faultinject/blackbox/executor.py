@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from faultinject.blackbox import points
-from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox import cost, points
+from faultinject.blackbox.aftermath import Aftermath, Judged
 from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.cost import CONFIRMED
+from faultinject.blackbox.likeness import are_alike
 from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.regions import recorded_of, regions_of
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
 from faultinject.blackbox.script import script_of
-from faultinject.blackbox.state import Node, NodeKind, State
+from faultinject.blackbox.series import Series
+from faultinject.blackbox.trial import rewinder
 from faultinject.faults import DEADLY, Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
-from faultinject.plan import Group, Recorded
+from faultinject.plan import EXHAUSTIVE_BYTES, Group, Recorded
 from faultinject.swept import Result, Swept
 
 REWIND, RERUN, SYNTHESISED = "rewind", "re-run", "synthesised"
 """The executors, as the report names them."""
-
-CONFIRMED = 16
-"""So many computed or rewound points of a class are run for real each time, and compared (KVS-AUDIT-6)."""
-
-_REWIND_SECONDS = 1e-4
-"""What a rewound point is taken to cost where time is budgeted."""
 
 RERUN_POINTS_MAX = 5_000
 """A group whose lemma does not apply is run anew for every point up to this size; --exhaustive knows no limit."""
@@ -60,8 +58,12 @@ class AuditExecutor(Swept):
         self.audited = baseline.key.audited
         self.aftermath = aftermath
         self._program = place.program()
-        self._regions = _regions(baseline)
-        self._recorded = _recorded(baseline)
+        self._regions = regions_of(baseline)
+        self._recorded = recorded_of(baseline)
+        self._dense = cost.is_dense(baseline, self._recorded)
+        self._exhaustive = False
+        self._begun: set[Hashable] = set()
+        self._series = Series(baseline.canonical)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
@@ -84,8 +86,9 @@ class AuditExecutor(Swept):
 
     def groups(self, fault_class: FaultClass, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
         """See `Swept.groups`."""
+        self._exhaustive = exhaustive
         if fault_class is FaultClass.ERROR:
-            return points.errors(recorded, exhaustive=exhaustive, rewinds=not self.baseline.rewinds)
+            return points.errors(recorded, exhaustive=exhaustive, dense=self._dense)
         if fault_class is FaultClass.INTERRUPT:
             return points.interrupts(recorded, self.audited.signals, exhaustive=exhaustive)
         return points.kills(recorded, exhaustive=exhaustive, limits=self._dies_of_limit(recorded))
@@ -122,10 +125,14 @@ class AuditExecutor(Swept):
         if fault.form is Form.FILE_LIMIT:
             return self._rerun(fault)
         if fault.fault_class is FaultClass.KILL:
-            findings = self.aftermath.of_crash(self.baseline.crashes.state(fault), self._acknowledged(fault))
-            return Result(findings, executor=SYNTHESISED)
+            judged = self.aftermath.of_crash(self.baseline.crashes.state(fault), self._acknowledged(fault))
+            return Result(judged.findings, executor=SYNTHESISED)
         result = self._rewind(fault) if fault.fault_class is FaultClass.ERROR else None
         return result or self._rerun(fault)
+
+    def late(self) -> Iterator[tuple[Fault, Result]]:
+        """See `Swept.late`: faults inside large transfers, whose repetitions are alike."""
+        return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX)
 
     def script(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.script`."""
@@ -197,24 +204,8 @@ class AuditExecutor(Swept):
             if rewound is None:
                 return
             computed, reported, executor = rewound.state, rewound.reported, REWIND
-        if reported is not ran.reported or not self._alike(computed, real):
+        if reported is not ran.reported or not are_alike(self.baseline, computed, real):
             raise HarnessError(f"{fault.id}: what {executor} says differs from what a real run leaves")
-
-    def _alike(self, one: State, other: State) -> bool:
-        first = {self.baseline.canonical(key): node for key, node in one.items()}
-        second = {self.baseline.canonical(key): node for key, node in other.items()}
-        if first.keys() == second.keys():
-            return all(self._same(path, node, second[path]) for path, node in first.items())
-        # Names that only a broken run makes vary as well: then what they hold is compared.
-        ours, theirs = (sorted(nodes.values(), key=_size_and_data) for nodes in (first, second))
-        return len(ours) == len(theirs) and all(self._same("", *nodes) for nodes in zip(ours, theirs, strict=True))
-
-    def _same(self, path: str, one: Node, other: Node) -> bool:
-        """Of a temp file nobody knows where in it is what differs from run to run: then its size is compared."""
-        if self.baseline.masks.same(path, one, other):
-            return True
-        temporary = path not in self.baseline.old and path not in self.baseline.new
-        return temporary and self.baseline.varies and one.kind is other.kind and len(one.data) == len(other.data)
 
     def _acknowledged(self, fault: Fault) -> Reported:
         """What had been reported when the kill came."""
@@ -230,13 +221,32 @@ class AuditExecutor(Swept):
             return None
         if self._rewinder is None:
             self._rewinder = rewinder(self.baseline, self._aside)
-        rewound = self._rewinder.run(fault)
+        # Once more: that its process was killed from outside, or was too slow, says nothing of the next one.
+        rewound = self._rewinder.run(fault) or self._rewinder.run(fault)
         if rewound is None:
             self._given_up.add(point)
             return None
         self._sample(fault)
-        findings = self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
-        return Result(findings, executor=REWIND)
+        family = self._family(fault)
+        if family is None or family not in self._begun or self.aftermath.known(rewound.key) is not None:
+            self._begun.add(family)  # where all of them leave what the first one does, it is known from here on
+            judged = self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
+            return Result(judged.findings, executor=REWIND)
+        state = rewound.state
+        self._series.add(fault, family, rewound.reported, state, self.aftermath.now(rewound.reported, state))
+        return Result((), executor=REWIND, late=True)
+
+    def _family(self, fault: Fault) -> Hashable:
+        """The faults at every byte of one large transfer, None for a fault that is none of such (KVS-CLASS-1)."""
+        is_one = self._dense and not self._exhaustive and points.is_dense(fault)
+        return (fault.index, fault.form) if is_one and self._point(fault).result > EXHAUSTIVE_BYTES else None
+
+    def _followed(self, fault: Fault) -> Judged:
+        """A fault that was rewound before, with all that follows it."""
+        rewound = None if self._rewinder is None else self._rewinder.run(fault)
+        if rewound is None:
+            raise HarnessError(f"{fault.id}: it was rewound once and is not rewound again")
+        return self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
 
     def _sample(self, fault: Fault) -> None:
         """Keeps some of what was rewound, to be confirmed: spread over all of it, and few however much that is."""
@@ -257,8 +267,10 @@ class AuditExecutor(Swept):
         if fault.what == DEADLY and not any(one.error == errno.EFBIG for one in done.ran.trace):
             return Result((), "the limit cut a write short, and SIGXFSZ did not come: no more was written", RERUN)
         if fault.fault_class is FaultClass.KILL:
-            return Result(self.aftermath.of_crash(self.place.read(), done.reported, there=True), executor=RERUN)
-        return Result(self.aftermath.of_run(done.reported, self.place.read, there=True), executor=RERUN)
+            judged = self.aftermath.of_crash(self.place.read(), done.reported, there=True)
+        else:
+            judged = self.aftermath.of_run(done.reported, self.place.read, there=True)
+        return Result(judged.findings, executor=RERUN)
 
     def _run_limited(self, fault: Fault) -> Ran:
         operation = self._point(fault)
@@ -287,80 +299,3 @@ class AuditExecutor(Swept):
 
     def _point(self, fault: Fault) -> Operation:
         return self.baseline.trace[fault.index]
-
-
-def _size_and_data(node: Node) -> tuple[int, bytes]:
-    return len(node.data), node.data
-
-
-def _regions(baseline: Baseline) -> dict[str, tuple[int, int]]:
-    regions = {}
-    start = 0
-    for key, node in baseline.new.items():
-        if node.kind is NodeKind.FILE and node.data and baseline.old.get(key) != node:
-            regions[key] = start, start + len(node.data)
-            start += len(node.data)
-    return regions
-
-
-def _recorded(baseline: Baseline) -> Recorded:
-    """The trace, with the place that each written file has among the regions at the end."""
-    regions = _regions(baseline)
-    tree = baseline.crashes.end
-    shifts = {}
-    for key, (start, _) in regions.items():
-        inode = tree.inode_of(key)
-        if inode is not None:
-            shifts[inode] = start
-    there = {one.inode for one in baseline.trace if one.op is Op.OPEN and one.name in baseline.old}
-    # Whole or not at all is only a write over bytes that are there (KVS-ATOM-1).
-    grown = {one.inode for one in baseline.trace if one.op.transfers and not one.error and _grows(baseline, one)}
-    published = frozenset(inode for inode in there - grown if inode is not None)
-    return Recorded(baseline.trace, None, shifts, published)
-
-
-def _grows(baseline: Baseline, transfer: Operation) -> bool:
-    """Whether it writes behind the end that its file has by then."""
-    _, contents, by_inode = baseline.crashes.before(transfer.index).parts()
-    identity = by_inode.get(transfer.inode or -1)
-    size_bytes = 0 if identity is None else contents[identity].size_bytes
-    return (transfer.offset or 0) + transfer.result > size_bytes
-
-
-def exhaustive_seconds(baseline: Baseline, classes: Iterable[FaultClass]) -> float:
-    """How long it is expected to take to run every point of the classes, one after the other."""
-    recorded = _recorded(baseline)
-    signals = baseline.key.audited.signals
-    seconds = 0.0
-    for fault_class in classes:
-        if fault_class is FaultClass.ERROR:
-            groups = points.errors(recorded, exhaustive=True, rewinds=not baseline.rewinds)
-            each = baseline.run_seconds if baseline.rewinds else _REWIND_SECONDS
-        elif fault_class is FaultClass.INTERRUPT:
-            groups, each = points.interrupts(recorded, signals, exhaustive=True), baseline.run_seconds
-        else:
-            groups, each = points.kills(recorded, exhaustive=True), 2 * baseline.run_seconds
-        seconds += each * sum(group.points for group in groups)
-    return seconds
-
-
-def rewinder(baseline: Baseline, place: Place) -> Rewinder:
-    """The rewinding executor of a program, which has the place for itself."""
-    return Rewinder(place.program(), place.roots, baseline.trace, baseline.crashes, place.restore)
-
-
-def why_not_rewound(baseline: Baseline, place: Place) -> str:
-    """Tries the rewinding executor at the first and the last transfer; why it cannot serve, empty where it can."""
-    transfers = [operation for operation in baseline.trace if operation.op.transfers and operation.result > 0]
-    if not transfers:
-        return "it writes nothing that could be cut"
-    if baseline.key.audited.directories:
-        return "directories besides the scratch directory cannot be had twice"
-    try:
-        with rewinder(baseline, place) as one:
-            for operation in (transfers[0], transfers[-1]):
-                if one.run(Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=errno.EIO)) is None:
-                    return one.why
-    except HarnessError as error:
-        return str(error)  # what cannot be trusted here is left alone: running anew needs none of it
-    return ""

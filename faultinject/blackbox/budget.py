@@ -1,0 +1,93 @@
+"""What can be done in the time that was given: everything, or the equivalence classes, or as much of them as fits."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from faultinject.blackbox.cost import Prices, is_dense, samples
+from faultinject.blackbox.executor import AuditExecutor
+from faultinject.faults import FaultClass
+
+_KEPT = 0.95
+"""So much of the time is for the points: the rest is for what runs when the time is over, and for the report."""
+
+_MEASURING = 0.15
+"""So much of the time goes into finding out what points take, at most."""
+
+
+Expected = dict[tuple[object, FaultClass], float]
+"""What the points of a class from a start take, one after the other, in seconds."""
+
+
+class Budget:
+    """Time for an audit by so many workers, from `began` (time.monotonic) on."""
+
+    def __init__(self, seconds: float, began: float, jobs: int) -> None:
+        self._seconds = seconds
+        self._began = began
+        self._jobs = jobs
+
+    def plan(self, executors: list[AuditExecutor], classes: list[FaultClass]) -> tuple[bool, Expected, str]:
+        """Whether there is time for every point, what that takes or, where there is not, the equivalence classes.
+
+        Then in words.
+        """
+        prices = [self._measured(executor, classes, len(executors)) for executor in executors]
+        pairs = list(zip(executors, prices, strict=True))
+        expected: Expected = {}
+        for exhaustive in (True, False):
+            expected = {}
+            for executor, price in pairs:
+                expected |= self._expected(executor, price, classes, exhaustive=exhaustive)
+            seconds = sum(expected.values()) / self._jobs
+            if exhaustive and seconds <= self.left_seconds:
+                return True, expected, f"running every point is expected to take {seconds:,.0f} s: every point is run"
+        told = f"no time to run every point: equivalence classes are used, expected to take {seconds:,.0f} s"
+        if seconds > self.left_seconds:
+            told += f" where {self.left_seconds:,.0f} s are left: some points are not measured"
+        return False, expected, told
+
+    @property
+    def left_seconds(self) -> float:
+        """For points, from now on."""
+        return max(0.0, self._began + _KEPT * self._seconds - time.monotonic())
+
+    def deadlines(self, seconds: list[float]) -> list[float]:
+        """Until when each unit of work may go on (time.monotonic), where they are begun in this order.
+
+        A unit that needs less leaves its time to the ones behind it.
+        """
+        now, left = time.monotonic(), self.left_seconds
+        total = sum(seconds) or 1.0
+        found, done = [], 0.0
+        for place, own in enumerate(seconds):
+            done += own
+            beside = sum(seconds[place + 1 : place + self._jobs])  # others are at work meanwhile
+            found.append(now + left * min(1.0, (done + beside) / total))
+        return found
+
+    def _measured(self, executor: AuditExecutor, classes: list[FaultClass], programs: int) -> Prices:
+        prices = Prices(executor.baseline)
+        until = time.monotonic() + _MEASURING * self._seconds / programs
+        recorded = executor.record()
+        for fault_class in classes:
+            if not executor.void(fault_class):
+                groups = executor.groups(fault_class, recorded, exhaustive=True)
+                prices.measure(executor, executor.aftermath, samples(groups), until)
+        return prices
+
+    def _expected(
+        self, executor: AuditExecutor, prices: Prices, classes: list[FaultClass], *, exhaustive: bool
+    ) -> Expected:
+        recorded = executor.record()
+        dense = not exhaustive and is_dense(executor.baseline, recorded)
+        limit_seconds = self.left_seconds * self._jobs if exhaustive else math.inf
+        found: Expected = {}
+        for fault_class in classes:
+            key = executor.baseline.key, fault_class
+            found[key] = 0.0
+            if not executor.void(fault_class):
+                groups = executor.groups(fault_class, recorded, exhaustive=exhaustive)
+                found[key] = prices.seconds(groups, dense=dense, limit_seconds=limit_seconds)
+        return found
