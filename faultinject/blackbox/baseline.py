@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from faultinject.blackbox.copies import content_bytes, copy_tree
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.masks import Masks, Normalise
@@ -126,8 +127,14 @@ def prepare(audited: Audited, base: Path) -> tuple[list[Baseline], list[str]]:
 def _copy_given(audited: Audited, seed: Path) -> None:
     if audited.given is None:
         seed.mkdir(parents=True)
-    else:
-        shutil.copytree(audited.given, seed, symlinks=True)
+        return
+    size_bytes = content_bytes(audited.given)
+    if size_bytes > audited.content_limit_bytes:
+        raise UnusableError(
+            f"what it is to start with, {audited.given}, holds {size_bytes} bytes, more than "
+            f"{audited.content_limit_bytes}; take a smaller directory or raise the limit (--content-limit)"
+        )
+    copy_tree(audited.given, seed)
 
 
 def _make_old(first: _First, seed: Path, older: Callable[[str, bytes], bytes]) -> bool:
@@ -139,7 +146,7 @@ def _make_old(first: _First, seed: Path, older: Callable[[str, bytes], bytes]) -
     ]
     if not made:
         return False
-    shutil.copytree(first.seed, seed, symlinks=True)
+    copy_tree(first.seed, seed)
     for key, node in made:
         path = seed / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +166,7 @@ def _first(key: AuditedStart, seed: Path, place: Place) -> _First:
     new = place.read()
     if new == old:
         raise UnusableError("it changes nothing in the watched directories")
-    crashes = Crashes(Tree.of(old, inodes), ran.trace)
+    crashes = Crashes(Tree.of(old, inodes, place.roots.limit_bytes), ran.trace)
     if not crashes.end.same(new):
         raise HarnessError(f"what the program left is not what its recorded calls come to: {_unlike(crashes.end, new)}")
     again = place.read() if place.run_plainly(program).reported is Reported.SUCCESS else None
@@ -171,7 +178,7 @@ def _unlike(model: Tree, real: State) -> str:
     """Where they differ, for people."""
     computed = model.state()
     names = [name for name in sorted(computed.keys() | real.keys()) if computed.get(name) != real.get(name)]
-    whose = "what special files and directories from outside hold cannot be recorded, nor what other programs do"
+    whose = "what directories from outside hold cannot be recorded, nor what other programs do"
     return f"{', '.join(map(repr, names[:5]))}{' and more' if len(names) > 5 else ''}; {whose}"
 
 

@@ -34,6 +34,9 @@ REWIND, RERUN, SYNTHESISED = "rewind", "re-run", "synthesised"
 RERUN_POINTS_MAX = 5_000
 """A group whose lemma does not apply is run anew for every point up to this size; --exhaustive knows no limit."""
 
+_TRIES = 3
+"""So often a point is tried whose threads wait for each other."""
+
 _STORED = "stores to a mapped file cannot be seen one by one, nor made to fail"
 
 
@@ -62,6 +65,7 @@ class AuditExecutor(Swept):
         self._recorded = recorded_of(baseline)
         self._dense = cost.is_dense(baseline, self._recorded)
         self._exhaustive = False
+        self._patience_seconds = 1 + 4 * baseline.run_seconds
         self._begun: set[Hashable] = set()
         self._series = Series(baseline.canonical)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
@@ -149,7 +153,7 @@ class AuditExecutor(Swept):
             ran = self._run_limited(fault)
             fired, otherwise = self._met_limit(fault, ran), "another file met the limit first, or none did"
         else:
-            ran = self.place.run(fault, self.baseline.trace, keep=False)
+            ran = self._run(fault)
             fired, otherwise = ran.fired > 0, "the program did not come to the operation"
         reported = ran.reported
         if ran.handled and ran.ending.signal == signal.Signals[fault.what]:
@@ -164,7 +168,7 @@ class AuditExecutor(Swept):
         self.place.restore()
         if fault.form is Form.FILE_LIMIT:
             return self._run_limited(fault).trace
-        return self.place.run(fault, self.baseline.trace).trace
+        return self._run(fault, keep=True).trace
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`."""
@@ -189,7 +193,7 @@ class AuditExecutor(Swept):
         if fault.op in (Op.STORE, Op.ACKNOWLEDGE):
             return  # no calls on watched files, at which a program could be stopped
         self.place.restore()
-        ran = self.place.run(fault, self.baseline.trace, keep=False)
+        ran = self._run(fault)
         if ran.stalled:
             raise HarnessError(f"{fault.id}: it could not be run for real: {ran.stalled}")
         if not ran.fired:
@@ -272,10 +276,21 @@ class AuditExecutor(Swept):
             judged = self.aftermath.of_run(done.reported, self.place.read, there=True)
         return Result(judged.findings, executor=RERUN)
 
+    def _run(self, fault: Fault, *, keep: bool = False) -> Ran:
+        """Threads that came in another order than recorded may come in that one when tried again."""
+        for tried in range(1, _TRIES + 1):
+            ran = self.place.run(fault, self.baseline.trace, keep=keep, patience_seconds=self._patience_seconds)
+            if not ran.stalled or tried == _TRIES:
+                break
+            self.place.restore()
+        return ran
+
     def _run_limited(self, fault: Fault) -> Ran:
         operation = self._point(fault)
         limits = Limits((operation.offset or 0) + (fault.byte or 0), fault.what != DEADLY)
-        return self.place.run(None, self.baseline.trace, until=fault.index, limits=limits)
+        return self.place.run(
+            None, self.baseline.trace, until=fault.index, limits=limits, patience_seconds=self._patience_seconds
+        )
 
     def _dies_of_limit(self, recorded: Recorded) -> bool:
         """Whether SIGXFSZ kills the program: some ignore it themselves, CPython for one, whatever they inherit."""

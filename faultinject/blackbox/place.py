@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from faultinject.blackbox.copies import copy_tree
 from faultinject.blackbox.launcher import Launcher
 from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.run import PATIENCE_SECONDS, Ran, run
@@ -55,10 +56,11 @@ class Place:
         base.mkdir(parents=True, exist_ok=True)
         self.directory = os.path.realpath(base / name)
         temporary = os.path.realpath(base / "tmp")
-        shutil.copytree(seed, self.directory, symlinks=True)
+        copy_tree(seed, self.directory)
         os.mkdir(temporary)
         others = [Root(path, path.rstrip("/") + "/") for path in audited.directories]
-        self.roots = Roots([Root(self.directory), Root(temporary, TEMPORARY_LABEL), *others])
+        roots = [Root(self.directory), Root(temporary, TEMPORARY_LABEL), *others]
+        self.roots = Roots(roots, audited.content_limit_bytes)
         self.template = Template(self.roots)
         self._environment = environment(temporary)
 
@@ -96,7 +98,7 @@ class Place:
                 with open(path, "xb") as file:
                     file.write(node.data)
             else:
-                os.mkfifo(path)
+                node.make(path)
 
     def run(
         self,
