@@ -294,6 +294,10 @@ class _Sweep:
     def _confirm(self, recorded: Recorded) -> None:
         for done, fault in enumerate(self.swept.samples(self.unit.fault_class, recorded)):
             if done >= CONFIRMED_MIN and self._is_over():
+                self._problem(
+                    f"only {done} points were run for real and compared, as the time given was over (--budget)"
+                )
+                self._give_up(1)
                 return
             try:
                 self.swept.confirm(fault)

@@ -12,8 +12,8 @@ from faultinject.blackbox import cost, points
 from faultinject.blackbox.aftermath import Aftermath, Judged
 from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.cost import CONFIRMED
+from faultinject.blackbox.file_limit import limits_for, why_not_measured
 from faultinject.blackbox.likeness import are_alike
-from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import Place
 from faultinject.blackbox.regions import recorded_of, regions_of
 from faultinject.blackbox.rewind import Rewinder
@@ -151,14 +151,14 @@ class AuditExecutor(Swept):
         self.place.restore()
         if fault.form is Form.FILE_LIMIT:
             ran = self._run_limited(fault)
-            fired, otherwise = self._met_limit(fault, ran), "another file met the limit first, or none did"
+            reason = why_not_measured(fault, self._point(fault), ran)
         else:
             ran = self._run(fault)
-            fired, otherwise = ran.fired > 0, "the program did not come to the operation"
+            reason = "" if ran.fired else "the program did not come to the operation"
         reported = ran.reported
         if ran.handled and ran.ending.signal == signal.Signals[fault.what]:
             reported = Reported.FAILURE  # it has cleaned up and then let the signal end it, as it should
-        reason = ran.stalled or ("" if fired else otherwise)
+        reason = ran.stalled or reason
         if ran.ending.timed_out:
             reason = f"it did not end within {self._program.timeout_seconds:g} s after the fault"
         return Performed(ran, reported, reason)
@@ -267,9 +267,6 @@ class AuditExecutor(Swept):
             self._returned.add((fault.index, fault.what))
         if done.reason:
             return Result((), done.reason, RERUN)
-        # Whichever process has gone on against the limit was killed: it was told so (EFBIG) and then got the signal.
-        if fault.what == DEADLY and not any(one.error == errno.EFBIG for one in done.ran.trace):
-            return Result((), "the limit cut a write short, and SIGXFSZ did not come: no more was written", RERUN)
         if fault.fault_class is FaultClass.KILL:
             judged = self.aftermath.of_crash(self.place.read(), done.reported, there=True)
         else:
@@ -286,8 +283,7 @@ class AuditExecutor(Swept):
         return ran
 
     def _run_limited(self, fault: Fault) -> Ran:
-        operation = self._point(fault)
-        limits = Limits((operation.offset or 0) + (fault.byte or 0), fault.what != DEADLY)
+        limits = limits_for(fault, self._point(fault))
         return self.place.run(
             None, self.baseline.trace, until=fault.index, limits=limits, patience_seconds=self._patience_seconds
         )
@@ -301,16 +297,6 @@ class AuditExecutor(Swept):
         self.place.restore()
         ran = self._run_limited(Fault(FaultClass.KILL, Form.FILE_LIMIT, first.index, first.op, 0, what=DEADLY))
         return ran.ending.signal == signal.SIGXFSZ
-
-    def _met_limit(self, fault: Fault, ran: Ran) -> bool:
-        """Whether the transfer that the fault is for was the one that met the limit, by what it returned."""
-        point = self._point(fault)
-        here = next((one for one in ran.trace if (one.task, one.nth) == (point.task, point.nth)), None)
-        if here is None or here.op is not point.op:
-            return False
-        if fault.byte:
-            return here.result == fault.byte and not here.error
-        return here.error == errno.EFBIG
 
     def _point(self, fault: Fault) -> Operation:
         return self.baseline.trace[fault.index]

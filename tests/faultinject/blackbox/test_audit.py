@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import stat
 import sys
 import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from hashlib import sha1
 from io import StringIO
 from pathlib import Path
@@ -32,7 +30,7 @@ from faultinject.faults import Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.kvc_checker import known
 from faultinject.ops import Op
-from faultinject.oracle import Kind, Verdict
+from faultinject.oracle import Verdict
 from faultinject.report.document import document, schema
 from faultinject.report.junit import junit
 from faultinject.report.text import print_report, verdict
@@ -103,38 +101,6 @@ def test_what_cannot_be_recorded_is_said_by_name(tmp_path: Path) -> None:
         pass
 
 
-def test_a_fifo_that_a_program_makes_is_one_of_its_files(tmp_path: Path) -> None:
-    """It is made without looking at what mkfifo says, so that it may be missing after success."""
-    runs = audit(of(*saver("fifo")), tmp_path)
-    assert found(runs) == {("error", "false-success")}, problems(runs)
-    assert not problems(runs)
-    assert {one.finding.name for run in runs for one in run.violations} == {"fifo"}
-
-
-LISTENS = """
-import os, socket, sys
-path = sys.argv[1] + "/x"
-listener = socket.socket(socket.AF_UNIX)
-if os.path.lexists(path + ".socket"):
-    os.unlink(path + ".socket")
-listener.bind(path + ".socket")
-try:
-    with open(path, "wb") as file:
-        file.write(b"saved")
-finally:
-    if len(sys.argv) < 3:
-        os.unlink(path + ".socket")
-"""
-
-
-def test_a_socket_that_is_left_behind_is_found(tmp_path: Path) -> None:
-    argv = (sys.executable, "-S", "-E", "-c", LISTENS, "{dir}")
-    assert found(audit(of(*argv), tmp_path, KILL)) == {("kill", "partial-visible")}
-    runs = audit(of(*argv, recover=("true",)), tmp_path, KILL)
-    (left,) = [one for one in runs[0].violations if one.finding.kind is Kind.ORPHAN_UNRECLAIMED]
-    assert (left.finding.name, left.finding.detail) == ("x.socket", "a socket is left after the recovery")
-    kept = audit(of(*argv, "keep"), tmp_path, KILL)
-    assert not problems(kept)
 
 
 def test_a_program_that_refuses_an_existing_file(tmp_path: Path) -> None:
@@ -328,40 +294,6 @@ def test_a_start_that_is_given(tmp_path: Path) -> None:
     assert verdict(runs) is Verdict.HELD, problems(runs)
 
 
-def test_special_files_of_the_start_must_survive(tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    given.mkdir()
-    os.mkfifo(given / "pipe", 0o640)
-    runs = audit(of("sh", "-c", 'echo x >"$0/x" && rm "$0/pipe" && mkfifo "$0/pipe"', "{dir}", given=str(given)), tmp_path, KILL)
-    assert ("kill", "entry-lost") in found(runs)
-    assert any(one.finding.name == "pipe" for run in runs for one in run.violations)
-
-
-def test_a_device_node_that_nobody_may_make_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = tmp_path / "given"
-    given.mkdir()
-    (given / "null").touch()
-
-    def denied(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr("faultinject.blackbox.copies.stat.S_ISREG", lambda mode: False)
-    monkeypatch.setattr(os, "mknod", denied)
-    with pytest.raises(UnusableError, match="device node, which only root may make"), planned(of(*saver(), given=str(given)), tmp_path):
-        pass
-
-
-def test_more_content_than_the_limit_is_refused_and_never_copied(tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    given.mkdir()
-    with (given / "sparse").open("wb") as file:
-        file.truncate(1 << 42)
-    audited = of(*saver(), given=str(given))
-    with pytest.raises(UnusableError, match=r"4398046511104 bytes.*--content-limit"), planned(audited, tmp_path):
-        pass
-    small = replace(of(*saver()), content_limit_bytes=100)
-    with pytest.raises(HarnessError, match=r"hold more than 100.*--content-limit"), planned(small, tmp_path):
-        pass
 
 
 def test_as_an_ordinary_user(tmp_path: Path) -> None:
