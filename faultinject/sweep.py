@@ -34,8 +34,9 @@ BLOCK_GROUPS = 256
 class Unit:
     """A piece of a sweep, for one worker: every `parts`-th block of groups of one class of one target.
 
-    enter: makes the target ready to run, in the worker. until: points that are not begun by then (time.monotonic) are
-    not measured. block_groups: how many neighbouring groups make a block.
+    enter: makes the target ready to run, in the worker. ends: when the time of the sweep is over (time.monotonic);
+    share: how much of what is left of it when the unit begins is for this unit. What is not begun by then is not
+    measured. block_groups: how many neighbouring groups make a block.
     """
 
     target: Subject
@@ -44,7 +45,8 @@ class Unit:
     parts: int
     exhaustive: bool
     enter: Callable[[], AbstractContextManager[Swept]]
-    until: float = math.inf
+    ends: float = math.inf
+    share: float = 1.0
     block_groups: int = BLOCK_GROUPS
 
 
@@ -132,6 +134,8 @@ class _Sweep:
         self.count = run.classes.setdefault(unit.fault_class, ClassCount())
         self.recorded: Recorded | None = None
         self.late: dict[Fault, Group] = {}
+        now = time.monotonic()
+        self.until = now + max(0.0, unit.ends - now) * unit.share
 
     def all(self) -> None:
         """Every group of the unit; then the checks on the harness itself, in the first part."""
@@ -164,7 +168,7 @@ class _Sweep:
                 self._confirm(self.recorded)
 
     def _is_over(self) -> bool:
-        return time.monotonic() > self.unit.until
+        return time.monotonic() > self.until
 
     def _give_up(self, points: int) -> None:
         """The time is over: so many points are not measured."""
@@ -202,15 +206,20 @@ class _Sweep:
 
     def _settle(self) -> None:
         """Counts the points whose findings were late."""
+        untold: dict[str, int] = {}
         try:
-            for fault, result in self.swept.late():
-                self._single(self.late.pop(fault), fault, result)
-                if self._is_over():
-                    self._give_up(sum(group.points for group in self.late.values()))
-                    self.late.clear()
-                    break
+            for fault, result in self.swept.late(self.until):
+                group = self.late.pop(fault)
+                if result.reason is None:
+                    self._single(group, fault, result)
+                else:
+                    untold[result.reason] = untold.get(result.reason, 0) + 1
         except HarnessError as error:
             self._problem(f"harness error: {error}")
+        for reason, points in untold.items():
+            self.count.points += points
+            self.count.not_measured += points
+            self._problem(f"{points:,} points not measured: {reason}")
         for fault, group in self.late.items():
             self._single(group, fault, None)
 

@@ -54,8 +54,11 @@ class Swept(ABC):
     def run(self, fault: Fault) -> Result:
         """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
 
-    def late(self) -> Iterator[tuple[Fault, Result]]:
-        """The results of the faults whose findings were said to be late, each once. Raises HarnessError."""
+    def late(self, until: float) -> Iterator[tuple[Fault, Result]]:  # noqa: ARG002 - in process nothing is late
+        """The results of the faults whose findings were said to be late, each once. Raises HarnessError.
+
+        until: what would have to be run after that (time.monotonic) is not measured.
+        """
         return iter(())
 
     @abstractmethod

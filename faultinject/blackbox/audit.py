@@ -80,7 +80,8 @@ def plan_audit(
         ]
     if budget is not None:
         seconds = [expected[unit.target, unit.fault_class] / unit.parts for unit in units]
-        units = [replace(unit, until=until) for unit, until in zip(units, budget.deadlines(seconds), strict=True)]
+        shares = budget.shares(seconds)
+        units = [replace(unit, ends=budget.ends, share=share) for unit, share in zip(units, shares, strict=True)]
     return Audit(tuple(baselines), tuple(units), tuple(notes))
 
 

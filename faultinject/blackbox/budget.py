@@ -51,20 +51,22 @@ class Budget:
     @property
     def left_seconds(self) -> float:
         """For points, from now on."""
-        return max(0.0, self._began + _KEPT * self._seconds - time.monotonic())
+        return max(0.0, self.ends - time.monotonic())
 
-    def deadlines(self, seconds: list[float]) -> list[float]:
-        """Until when each unit of work may go on (time.monotonic), where they are begun in this order.
+    @property
+    def ends(self) -> float:
+        """When no more points are begun (time.monotonic)."""
+        return self._began + _KEPT * self._seconds
+
+    def shares(self, seconds: list[float]) -> list[float]:
+        """How much of the time that is left when it begins each unit of work may take, begun in this order.
 
         A unit that needs less leaves its time to the ones behind it.
         """
-        now, left = time.monotonic(), self.left_seconds
-        total = sum(seconds) or 1.0
-        found, done = [], 0.0
-        for place, own in enumerate(seconds):
-            done += own
-            beside = sum(seconds[place + 1 : place + self._jobs])  # others are at work meanwhile
-            found.append(now + left * min(1.0, (done + beside) / total))
+        found, left = [], math.fsum(seconds)
+        for own in seconds:
+            found.append(min(1.0, own * self._jobs / left) if left > 0 else 1.0)
+            left -= own
         return found
 
     def _measured(self, executor: AuditExecutor, classes: list[FaultClass], programs: int) -> Prices:

@@ -134,9 +134,9 @@ class AuditExecutor(Swept):
         result = self._rewind(fault) if fault.fault_class is FaultClass.ERROR else None
         return result or self._rerun(fault)
 
-    def late(self) -> Iterator[tuple[Fault, Result]]:
+    def late(self, until: float) -> Iterator[tuple[Fault, Result]]:
         """See `Swept.late`: faults inside large transfers, whose repetitions are alike."""
-        return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX)
+        return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX, until)
 
     def script(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.script`."""

@@ -8,6 +8,8 @@ those are judged differently, all are (KVS-CLASS-3).
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +20,12 @@ from faultinject.inject import HarnessError
 from faultinject.oracle import Finding
 from faultinject.plan import INTERIOR, spread_out
 from faultinject.swept import Result
+
+_NO_TIME = "the time given was over (--budget) before what follows could be run"
+_TOO_MANY = (
+    f"what follows is judged differently inside one transfer, so {INTERIOR} does not apply, and these are too many to"
+    " be followed each: --exhaustive does it"
+)
 
 
 @dataclass(slots=True)
@@ -66,31 +74,53 @@ class Series:
         self._runs[-1].members.append((fault, now))
 
     def settle(
-        self, judge: Callable[[Fault], Judged], executor: str, affordable: int
+        self, judge: Callable[[Fault], Judged], executor: str, affordable: int, until: float = math.inf
     ) -> Iterator[tuple[Fault, Result]]:
         """The results of all, which are forgotten then.
 
         judge: runs a fault again and judges all that follows. affordable: up to so many are followed each for itself.
+        until: nothing more is followed after that (time.monotonic).
         """
         runs, self._runs = self._runs, []
         for run in runs:
+            if time.monotonic() > until:
+                yield from ((fault, Result((), _NO_TIME, executor)) for fault, _ in run.members)
+                continue
             followed = {fault: self._followed(fault, now, judge) for fault, now in spread_out(run.members)}
             laters = list(followed.values())
-            alike = len({self._kinds(later) for later in laters}) == 1
-            if not alike and len(run.members) > affordable:
-                why = f"what follows it is judged differently inside one transfer ({INTERIOR} does not apply)"
-                why += f", and {len(run.members)} points are too many to be followed each: --exhaustive does it"
-                yield from ((fault, Result((), why, executor)) for fault, _ in run.members)
+            if len({self._kinds(later) for later in laters}) == 1:
+                yield from self._alike(run, followed, executor)
+            elif len(run.members) > affordable:
+                yield from ((fault, Result((), _TOO_MANY, executor)) for fault, _ in run.members)
+            else:
+                yield from self._each(run, followed, judge, executor, until)
+
+    def _alike(
+        self, run: _Neighbours, followed: dict[Fault, Findings], executor: str
+    ) -> Iterator[tuple[Fault, Result]]:
+        common = next(iter(followed.values()))
+        for fault, now in run.members:
+            later = followed.get(fault)
+            self.spared += later is None
+            findings = Judged(now, common if later is None else later).findings
+            yield fault, Result(findings, executor=executor, lemma=INTERIOR if later is None else "")
+
+    def _each(
+        self,
+        run: _Neighbours,
+        followed: dict[Fault, Findings],
+        judge: Callable[[Fault], Judged],
+        executor: str,
+        until: float,
+    ) -> Iterator[tuple[Fault, Result]]:
+        for fault, now in run.members:
+            later = followed.get(fault)
+            if later is None and time.monotonic() > until:
+                yield fault, Result((), _NO_TIME, executor)
                 continue
-            for fault, now in run.members:
-                later = followed.get(fault)
-                lemma = ""
-                if later is None and alike:
-                    later, lemma = laters[0], INTERIOR
-                    self.spared += 1
-                elif later is None:
-                    later = self._followed(fault, now, judge)
-                yield fault, Result(Judged(now, later).findings, executor=executor, lemma=lemma)
+            if later is None:
+                later = self._followed(fault, now, judge)
+            yield fault, Result(Judged(now, later).findings, executor=executor)
 
     def _followed(self, fault: Fault, now: Findings, judge: Callable[[Fault], Judged]) -> Findings:
         judged = judge(fault)

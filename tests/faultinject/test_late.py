@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -42,7 +41,7 @@ class Late(Swept):
         self.ran.append(fault)
         return Result((), executor="rewind", late=True)
 
-    def late(self) -> Iterator[tuple[Fault, Result]]:
+    def late(self, until: float) -> Iterator[tuple[Fault, Result]]:
         return self.tell(self.ran)
 
     def trace(self, fault: Fault) -> Trace:
@@ -61,7 +60,7 @@ class Late(Swept):
 def counted(late: Late, until: float | None = None) -> tuple[ClassCount, Run]:
     (unit,) = units([TinyTarget(lambda: Tiny(saver()))], [ERROR])
     unit = replace(unit, enter=lambda: nullcontext(late))
-    run = run_unit(unit if until is None else replace(unit, until=until))
+    run = run_unit(unit if until is None else replace(unit, ends=until))
     count = run.classes[ERROR]
     assert count.points == POINTS == count.covered + count.not_measured + count.harness_errors
     return count, run
@@ -93,20 +92,20 @@ def test_a_harness_error_on_the_way_loses_no_point() -> None:
     assert run.problems == ["harness error: it does not repeat itself"]
 
 
-def test_time_that_is_over_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_late_findings_have_no_time_for_is_told_once() -> None:
     def tell(ran: list[Fault]) -> Iterator[tuple[Fault, Result]]:
         yield ran[0], Result(())
-        time.sleep(0.25)
-        yield from ((fault, Result(())) for fault in ran[1:])
+        yield from ((fault, Result((), "there was no time")) for fault in ran[1:])
 
-    count, _ = counted(Late(tell), time.monotonic() + 0.2)
-    assert (count.held, count.not_measured, count.unafforded) == (2, POINTS - 2, POINTS - 2)
+    count, run = counted(Late(tell))
+    assert (count.held, count.not_measured) == (1, POINTS - 1)
+    assert run.problems == [f"{POINTS - 1} points not measured: there was no time"]
 
 
 @pytest.mark.parametrize("fault_class", [FaultClass.ERROR, FaultClass.KILL])
 def test_time_that_is_over_before_the_first_point(fault_class: FaultClass) -> None:
     (unit,) = units([TinyTarget(lambda: Tiny(saver()))], [fault_class])
-    whole, none = (sweep([replace(unit, until=until)])[0].classes[fault_class] for until in (unit.until, 0.0))
+    whole, none = (sweep([replace(unit, ends=until)])[0].classes[fault_class] for until in (unit.ends, 0.0))
     assert whole.held == whole.points > 10
     assert none.held == none.violated == 0
     assert none.unafforded == none.not_measured >= whole.points

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,20 +81,22 @@ def test_a_fast_program_with_much_data_is_not_run_at_every_byte(tmp_path: Path) 
     assert all(run.classes[FaultClass.ERROR].points > 6 << 20 for run in runs)
 
 
-@given(st.lists(st.floats(0, 1e4), max_size=30), st.floats(0.1, 1e5), st.integers(1, 8))
-def test_deadlines_come_one_after_the_other_and_none_after_the_end(
-    seconds: list[float], given_seconds: float, jobs: int
-) -> None:
-    now = time.monotonic()
-    found = Budget(given_seconds, now, jobs).deadlines(seconds)
+@given(st.lists(st.floats(0, 1e4), min_size=1, max_size=30), st.integers(1, 8))
+def test_shares_leave_time_for_what_comes_behind(seconds: list[float], jobs: int) -> None:
+    found = Budget(100, time.monotonic(), jobs).shares(seconds)
     assert len(found) == len(seconds)
-    assert all(one <= other + 1e-6 for one, other in pairwise(found))
-    assert all(until <= now + given_seconds for until in found)
-    if found and sum(seconds) > 0:
-        assert found[-1] >= now + 0.9 * given_seconds - 1
+    assert all(0 <= share <= 1 for share in found)
+    if jobs == 1 and min(seconds) > 0.01:
+        # Each takes its share of what is left: all together take everything, each as much as it needs of it.
+        left, total = 100.0, sum(seconds)
+        for share, own in zip(found, seconds, strict=True):
+            assert left * share == pytest.approx(100 * own / total, rel=1e-6, abs=1e-6)
+            left -= left * share
+        assert left == pytest.approx(0, abs=1e-6)
 
 
 def test_time_that_is_over_leaves_nothing() -> None:
     budget = Budget(1.0, time.monotonic() - 5, 2)
     assert budget.left_seconds == 0
-    assert all(until <= time.monotonic() for until in budget.deadlines([1.0, 2.0]))
+    assert budget.ends < time.monotonic()
+    assert Budget(1.0, time.monotonic(), 2).shares([0.0, 0.0]) == [1.0, 1.0]

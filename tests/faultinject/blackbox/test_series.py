@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,14 @@ def test_where_the_representatives_differ_all_are_followed() -> None:
 def test_what_is_too_much_to_be_followed_is_not_measured() -> None:
     results = settled(series_of(1000), Judges(lambda byte: NEVER if byte > 600 else HEALS), affordable=500)
     assert all(not result.findings and "--exhaustive" in (result.reason or "") for result in results.values())
+
+
+def test_where_the_time_is_over_nothing_more_is_followed() -> None:
+    judge = Judges(lambda byte: NEVER if byte > 600 else HEALS)
+    results = {fault.byte or 0: result for fault, result in series_of(1000).settle(judge, "rewind", 10_000, 0.0)}
+    assert judge.asked == []
+    assert all("--budget" in (result.reason or "") for result in results.values())
+    assert len(results) == 999
 
 
 def test_a_change_in_how_they_are_judged_begins_other_neighbours() -> None:
@@ -194,10 +203,10 @@ def test_a_writer_in_place_is_cut_at_every_byte_and_followed_at_few(tmp_path: Pa
         assert {(fault,) for fault in faults} <= {group.faults for group in groups}
         late = [executor.run(fault).late for fault in faults]
         assert sum(late) >= 1498
-        results = dict(executor.late())
+        results = dict(executor.late(math.inf))
         assert {result.reason for result in results.values()} == {None}
         assert sum(not result.lemma for result in results.values()) <= 4
-        assert not dict(executor.late())
+        assert not dict(executor.late(math.inf))
     assert {str(one.kind) for result in results.values() for one in result.findings} == {"partial-visible"}
 
 
@@ -212,7 +221,7 @@ def test_what_the_repetition_does_to_some_lengths_alone_is_found(tmp_path: Path)
         faults = [cut(byte) for byte in range(700, 800)]
         for fault in faults:
             executor.run(fault)
-        results = dict(executor.late())
+        results = dict(executor.late(math.inf))
     never = {
         fault.byte for fault, result in results.items() if any(one.kind is Kind.NEVER_HEALS for one in result.findings)
     }
