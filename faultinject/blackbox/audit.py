@@ -14,11 +14,13 @@ from pathlib import Path
 
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline, prepare
-from faultinject.blackbox.budget import Budget, Expected
+from faultinject.blackbox.budget import Budget, Expected, Plan
 from faultinject.blackbox.checkers import Checker, CommandChecker
+from faultinject.blackbox.cost import is_dense
 from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.regions import recorded_of
 from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.blackbox.trial import try_rewinding
 from faultinject.faults import FaultClass
@@ -65,8 +67,10 @@ def plan_audit(
             notes.append(f"run anew for every fault, not rewound: {baseline.rewinds}")
     expected: Expected = {}
     if budget is not None:
-        exhaustive, expected, note = _within(budget, baselines, wanted, base)
-        notes.append(note)
+        plan = _within(budget, baselines, wanted, base)
+        baselines = [replace(baseline, dense=baseline.dense and plan.dense) for baseline in baselines]
+        exhaustive, expected = plan.exhaustive, plan.expected
+        notes.append(plan.told)
     units: list[Unit] = []
     for number, baseline in enumerate(baselines):
         file = base / f"baseline-{number}"
@@ -108,10 +112,8 @@ def _own(base: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="", dir=base))
 
 
-def _within(
-    budget: Budget, baselines: list[Baseline], classes: list[FaultClass], base: Path
-) -> tuple[bool, Expected, str]:
-    """Whether there is time for every point, what all takes, and what to tell of that."""
+def _within(budget: Budget, baselines: list[Baseline], classes: list[FaultClass], base: Path) -> Plan:
+    """What there is time for."""
     with ExitStack() as stack:
         executors = []
         for baseline in baselines:
@@ -128,7 +130,8 @@ def _tried(baseline: Baseline, base: Path) -> Baseline:
     with closing(Place(audited, _own(base), baseline.seed, aside=True)) as place:
         look = _aftermath(baseline, place).now
         trial = try_rewinding(baseline, Place(audited, _own(base), baseline.seed), look)
-    return replace(baseline, rewinds=trial.why, point_seconds=trial.point_seconds)
+    tried = replace(baseline, rewinds=trial.why, point_seconds=trial.point_seconds)
+    return replace(tried, dense=is_dense(tried, recorded_of(tried)))
 
 
 def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> AuditExecutor:
@@ -139,10 +142,14 @@ def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> Audi
 def _aftermath(baseline: Baseline, place: Place) -> Aftermath:
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
-    command = None if audited.check is None else CommandChecker(
-        with_directory(audited.check, place.directory),
-        working_directory=place.program().directory,
-        timeout_seconds=audited.timeout_seconds,
+    command = (
+        None
+        if audited.check is None
+        else CommandChecker(
+            with_directory(audited.check, place.directory),
+            working_directory=place.program().directory,
+            timeout_seconds=audited.timeout_seconds,
+        )
     )
     return Aftermath(baseline, place, checker, command)
 

@@ -44,7 +44,7 @@ class Baseline:
     seed: a directory with the start's content. old, new: the directories before and after a run. again: after one
     more run on top, None where that fails. crashes: every state that the recorded run goes through. rewinds: why the
     program cannot be rewound, empty where it can. point_seconds: what a rewound point takes; run_seconds: what a run
-    takes. patterns: of names of temp files.
+    takes. dense: whether the full disk and the short write come after every byte. patterns: of names of temp files.
     varies: whether two runs write other bytes. ordinals: how a tool that counts calls finds the operations; empty
     where two runs differ.
     """
@@ -59,6 +59,7 @@ class Baseline:
     crashes: Crashes
     rewinds: str
     point_seconds: float
+    dense: bool
     notes: tuple[str, ...]
     patterns: tuple[Pattern, ...]
     run_seconds: float
@@ -211,6 +212,7 @@ def _second(first: _First, place: Place, normalise: Normalise | None) -> Baselin
         first.crashes,
         "",
         0.0,
+        False,
         tuple(notes),
         _patterns(first.ran.trace, ran.trace),
         seconds,

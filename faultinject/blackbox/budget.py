@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
-from faultinject.blackbox.cost import Prices, is_dense, samples
+from faultinject.blackbox.cost import Prices, samples
 from faultinject.blackbox.executor import AuditExecutor
 from faultinject.faults import FaultClass
 
@@ -20,6 +21,16 @@ Expected = dict[tuple[object, FaultClass], float]
 """What the points of a class from a start take, one after the other, in seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What there is time for. dense: as in Baseline, where it could be. told: for whoever reads the report."""
+
+    exhaustive: bool
+    dense: bool
+    expected: Expected
+    told: str
+
+
 class Budget:
     """Time for an audit by so many workers, from `began` (time.monotonic) on."""
 
@@ -28,25 +39,24 @@ class Budget:
         self._began = began
         self._jobs = jobs
 
-    def plan(self, executors: list[AuditExecutor], classes: list[FaultClass]) -> tuple[bool, Expected, str]:
-        """Whether there is time for every point, what that takes or, where there is not, the equivalence classes.
-
-        Then in words.
-        """
+    def plan(self, executors: list[AuditExecutor], classes: list[FaultClass]) -> Plan:
+        """The most that there is time for; where there is time for nothing of that, the least."""
         prices = [self._measured(executor, classes, len(executors)) for executor in executors]
-        pairs = list(zip(executors, prices, strict=True))
-        expected: Expected = {}
-        for exhaustive in (True, False):
-            expected = {}
-            for executor, price in pairs:
+        for exhaustive, dense in ((True, True), (False, True), (False, False)):
+            expected: Expected = {}
+            for executor, price in zip(executors, prices, strict=True):
+                executor.dense = executor.baseline.dense and dense
                 expected |= self._expected(executor, price, classes, exhaustive=exhaustive)
-            seconds = sum(expected.values()) / self._jobs
-            if exhaustive and seconds <= self.left_seconds:
-                return True, expected, f"running every point is expected to take {seconds:,.0f} s: every point is run"
-        told = f"no time to run every point: equivalence classes are used, expected to take {seconds:,.0f} s"
-        if seconds > self.left_seconds:
-            told += f" where {self.left_seconds:,.0f} s are left: some points are not measured"
-        return False, expected, told
+            seconds, left_seconds = sum(expected.values()) / self._jobs, self.left_seconds
+            if seconds <= left_seconds:
+                break
+        if exhaustive:
+            told = f"running every point is expected to take {seconds:,.0f} s: every point is run"
+        else:
+            told = f"no time to run every point: equivalence classes are used, expected to take {seconds:,.0f} s"
+        if seconds > left_seconds:
+            told += f" where {left_seconds:,.0f} s are left: some points are not measured"
+        return Plan(exhaustive, dense, expected, told)
 
     @property
     def left_seconds(self) -> float:
@@ -83,7 +93,7 @@ class Budget:
         self, executor: AuditExecutor, prices: Prices, classes: list[FaultClass], *, exhaustive: bool
     ) -> Expected:
         recorded = executor.record()
-        dense = not exhaustive and is_dense(executor.baseline, recorded)
+        dense = not exhaustive and executor.dense
         limit_seconds = self.left_seconds * self._jobs if exhaustive else math.inf
         found: Expected = {}
         for fault_class in classes:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from faultinject.blackbox import cost, points
+from faultinject.blackbox import points
 from faultinject.blackbox.aftermath import Aftermath, Judged
 from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.cost import CONFIRMED
@@ -52,7 +52,7 @@ class Performed:
 class AuditExecutor(Swept):
     """One program from one start, in one place; the rewinding executor works `aside`. `close` gives back what it holds.
 
-    aside: None where the program is not rewound.
+    aside: None where the program is not rewound. `dense`: as in Baseline, where nothing else is wanted.
     """
 
     def __init__(self, baseline: Baseline, place: Place, aside: Place | None, aftermath: Aftermath) -> None:
@@ -63,7 +63,7 @@ class AuditExecutor(Swept):
         self._program = place.program()
         self._regions = regions_of(baseline)
         self._recorded = recorded_of(baseline)
-        self._dense = cost.is_dense(baseline, self._recorded)
+        self.dense = baseline.dense
         self._exhaustive = False
         self._patience_seconds = 1 + 4 * baseline.run_seconds
         self._begun: set[Hashable] = set()
@@ -92,7 +92,7 @@ class AuditExecutor(Swept):
         """See `Swept.groups`."""
         self._exhaustive = exhaustive
         if fault_class is FaultClass.ERROR:
-            return points.errors(recorded, exhaustive=exhaustive, dense=self._dense)
+            return points.errors(recorded, exhaustive=exhaustive, dense=self.dense)
         if fault_class is FaultClass.INTERRUPT:
             return points.interrupts(recorded, self.audited.signals, exhaustive=exhaustive)
         return points.kills(recorded, exhaustive=exhaustive, limits=self._dies_of_limit(recorded))
@@ -242,7 +242,7 @@ class AuditExecutor(Swept):
 
     def _family(self, fault: Fault) -> Hashable:
         """The faults at every byte of one large transfer, None for a fault that is none of such (KVS-CLASS-1)."""
-        is_one = self._dense and not self._exhaustive and points.is_dense(fault)
+        is_one = self.dense and not self._exhaustive and points.is_dense(fault)
         return (fault.index, fault.form) if is_one and self._point(fault).result > EXHAUSTIVE_BYTES else None
 
     def _followed(self, fault: Fault) -> Judged:
