@@ -50,7 +50,8 @@ class Violation:
 class ClassCount:
     """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error.
 
-    executors: how many runs each executor made, where there are several. void: why the class has no points.
+    unafforded: of those not measured, for how many there was no time. executors: how many runs each executor made,
+    where there are several. void: why the class has no points.
     """
 
     points: int = 0
@@ -66,6 +67,7 @@ class ClassCount:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     executors: dict[str, int] = field(default_factory=dict)
     void: str = ""
+    unafforded: int = 0
 
     @property
     def covered(self) -> int:
@@ -79,6 +81,7 @@ class ClassCount:
             "held",
             "violated",
             "not_measured",
+            "unafforded",
             "harness_errors",
             "by_execution",
             "by_class",

@@ -91,6 +91,7 @@ ERRNOS: dict[Op, tuple[int, ...]] = {
     Op.MSYNC: (errno.EIO, errno.ENOMEM),
     Op.RENAME: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS, *_SPACE),
     Op.UNLINK: (errno.EACCES, errno.EBUSY, errno.EIO, errno.EROFS),
+    Op.MKNOD: (*_NAMES, errno.EEXIST, *_SPACE),
     Op.MKDIR: (*_NAMES, errno.EEXIST, *_SPACE),
     Op.RMDIR: (*_NAMES, errno.EBUSY),
     Op.SYMLINK: (*_NAMES, errno.EEXIST, *_SPACE),
@@ -101,7 +102,7 @@ ERRNOS: dict[Op, tuple[int, ...]] = {
     Op.LOCK: (errno.ENOLCK, errno.EAGAIN),
 }
 
-_NEED_SPACE = (Op.OPEN_UNNAMED, Op.LINK, Op.MKDIR, Op.SYMLINK, Op.FALLOCATE)
+_NEED_SPACE = (Op.OPEN_UNNAMED, Op.LINK, Op.MKNOD, Op.MKDIR, Op.SYMLINK, Op.FALLOCATE)
 
 KEYBOARD_INTERRUPT = "KeyboardInterrupt"
 INJECTED_ERROR = "InjectedError"

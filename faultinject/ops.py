@@ -42,6 +42,7 @@ class Op(StrEnum):
     STORE = "store(mapped)"
     RENAME = "rename"
     UNLINK = "unlink"
+    MKNOD = "mknod"
     MKDIR = "mkdir"
     RMDIR = "rmdir"
     SYMLINK = "symlink"

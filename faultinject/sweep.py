@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
@@ -21,6 +23,9 @@ from faultinject.target import Subject, Target
 CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
 """The classes that are swept in process."""
 
+CONFIRMED_MIN = 2
+"""So many samples are confirmed though the time may be over: without any nothing is sure."""
+
 BLOCK_GROUPS = 256
 """Neighbouring groups that one worker takes together."""
 
@@ -29,7 +34,9 @@ BLOCK_GROUPS = 256
 class Unit:
     """A piece of a sweep, for one worker: every `parts`-th block of groups of one class of one target.
 
-    enter: makes the target ready to run, in the worker.
+    enter: makes the target ready to run, in the worker. ends: when the time of the sweep is over (time.monotonic);
+    share: how much of what is left of it when the unit begins is for this unit. What is not begun by then is not
+    measured. block_groups: how many neighbouring groups make a block.
     """
 
     target: Subject
@@ -38,6 +45,9 @@ class Unit:
     parts: int
     exhaustive: bool
     enter: Callable[[], AbstractContextManager[Swept]]
+    ends: float = math.inf
+    share: float = 1.0
+    block_groups: int = BLOCK_GROUPS
 
 
 def units(
@@ -123,6 +133,9 @@ class _Sweep:
         self.run = run
         self.count = run.classes.setdefault(unit.fault_class, ClassCount())
         self.recorded: Recorded | None = None
+        self.late: dict[Fault, Group] = {}
+        now = time.monotonic()
+        self.until = now + max(0.0, unit.ends - now) * unit.share
 
     def all(self) -> None:
         """Every group of the unit; then the checks on the harness itself, in the first part."""
@@ -143,8 +156,9 @@ class _Sweep:
             try:
                 groups = self.swept.groups(self.unit.fault_class, self.recorded, exhaustive=self.unit.exhaustive)
                 for index, group in enumerate(groups):
-                    if index // BLOCK_GROUPS % self.unit.parts == self.unit.part:
+                    if index // self.unit.block_groups % self.unit.parts == self.unit.part:
                         self._group(group)
+                self._settle()
             except HarnessError as error:
                 # A run that was traced went another way than the recorded one: no plan can be made of that.
                 self._broken(str(error))
@@ -153,14 +167,31 @@ class _Sweep:
                 self._check_completeness(self.recorded)
                 self._confirm(self.recorded)
 
+    def _is_over(self) -> bool:
+        return time.monotonic() > self.until
+
+    def _give_up(self, points: int) -> None:
+        """The time is over: so many points are not measured."""
+        self.count.points += points
+        self.count.not_measured += points
+        self.count.unafforded += points
+
     def _group(self, group: Group) -> None:
-        results = [(fault, self._execute(fault)) for fault in group.faults]
+        results: list[tuple[Fault, Result | None]] = []
+        for fault in group.faults:
+            if self._is_over():
+                self._give_up(group.points)
+                return
+            results.append((fault, self._execute(fault)))
         if group.lemma is None:
             self._single(group, *results[0])
             return
         measured = [result for _, result in results if result is not None and result.reason is None]
         if len(measured) < len(results) or not self._lemma_applies(group, measured):
             self._expand(group)
+            return
+        if self._is_over():  # it may have come in the middle of looking
+            self._give_up(group.points)
             return
         count = self.count
         count.points += group.points
@@ -173,7 +204,29 @@ class _Sweep:
         else:
             count.held += group.points
 
+    def _settle(self) -> None:
+        """Counts the points whose findings were late."""
+        untold: dict[str, int] = {}
+        try:
+            for fault, result in self.swept.late(self.until):
+                group = self.late.pop(fault)
+                if result.reason is None:
+                    self._single(group, fault, result)
+                else:
+                    untold[result.reason] = untold.get(result.reason, 0) + 1
+        except HarnessError as error:
+            self._problem(f"harness error: {error}")
+        for reason, points in untold.items():
+            self.count.points += points
+            self.count.not_measured += points
+            self._problem(f"{points:,} points not measured: {reason}")
+        for fault, group in self.late.items():
+            self._single(group, fault, None)
+
     def _single(self, group: Group, fault: Fault, result: Result | None) -> None:
+        if result is not None and result.late:
+            self.late[fault] = group
+            return
         count = self.count
         count.points += 1
         if result is None:
@@ -182,7 +235,11 @@ class _Sweep:
             count.not_measured += 1
             self._problem(f"{fault.id}: not measured: {result.reason}")
         else:
-            count.by_execution += 1
+            if result.lemma:
+                count.by_class += 1
+                count.lemmas.add(result.lemma)
+            else:
+                count.by_execution += 1
             count.cut(group.ranges)
             if result.findings:
                 count.violated += 1
@@ -209,7 +266,11 @@ class _Sweep:
             return False
         if self.unit.fault_class is FaultClass.KILL:
             return True  # a kill is not noticed: the way up to it is the recorded one for every byte
-        ways = {self.swept.trace(fault).shape(max(0, fault.index)) for fault in group.faults}
+        ways = set()
+        for fault in group.faults:
+            if self._is_over():
+                break
+            ways.add(self.swept.trace(fault).shape(max(0, fault.index)))
         return len(ways) <= 1
 
     def _expand(self, group: Group) -> None:
@@ -219,7 +280,10 @@ class _Sweep:
             self.count.points += group.points
             self.count.not_measured += group.points
             return
-        for fault in group.every():
+        for done, fault in enumerate(group.every()):
+            if self._is_over():
+                self._give_up(group.points - done)
+                return
             self._single(Group((fault,), 1), fault, self._execute(fault))
         self.count.cut(group.ranges)
 
@@ -237,7 +301,13 @@ class _Sweep:
             self._broken(f"{beyond.id} fired: there are operations beyond the recorded ones")
 
     def _confirm(self, recorded: Recorded) -> None:
-        for fault in self.swept.samples(self.unit.fault_class, recorded):
+        for done, fault in enumerate(self.swept.samples(self.unit.fault_class, recorded)):
+            if done >= CONFIRMED_MIN and self._is_over():
+                self._problem(
+                    f"only {done} points were run for real and compared, as the time given was over (--budget)"
+                )
+                self._give_up(1)
+                return
             try:
                 self.swept.confirm(fault)
             except HarnessError as error:

@@ -15,11 +15,17 @@ from faultinject.plan import Group, Recorded
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One executed fault. `reason` says why nothing was measured, None where it was. `executor`: how it was run."""
+    """One executed fault. `reason` says why nothing was measured, None where it was. `executor`: how it was run.
+
+    lemma: under which a part of the findings was taken from its like, empty where none was. late: the findings are not
+    known yet, and come from `Swept.late`.
+    """
 
     findings: tuple[Finding, ...]
     reason: str | None = None
     executor: str = ""
+    lemma: str = ""
+    late: bool = False
 
 
 class UnsoundRunError(Exception):
@@ -47,6 +53,13 @@ class Swept(ABC):
     @abstractmethod
     def run(self, fault: Fault) -> Result:
         """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
+
+    def late(self, until: float) -> Iterator[tuple[Fault, Result]]:  # noqa: ARG002 - in process nothing is late
+        """The results of the faults whose findings were said to be late, each once. Raises HarnessError.
+
+        until: what would have to be run after that (time.monotonic) is not measured.
+        """
+        return iter(())
 
     @abstractmethod
     def trace(self, fault: Fault) -> Trace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,10 +28,24 @@ class Step:
     findings: Findings
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """now: what the state after the fault shows. later: what shows after the recovery and after the repetition."""
+
+    now: Findings
+    later: Findings
+
+    @property
+    def findings(self) -> Findings:
+        """All of them, each once."""
+        return tuple(dict.fromkeys(self.now + self.later))
+
+
 class Aftermath:
     """Judges outcomes in one place. Outcomes that are alike are judged once, and repeated once.
 
-    checker: what the format knows of its files. command: decides on content in place of the byte rules.
+    checker: what the format knows of its files. command: decides on content in place of the byte rules. states,
+    seconds: how many different ones have been judged in full, and how long that took.
     """
 
     def __init__(
@@ -45,22 +60,31 @@ class Aftermath:
         self._judge = Judge(baseline.old, baseline.new, baseline.masks, checker, content=content)
         again = baseline.again
         self._onward = None if again is None else Judge(baseline.old, again, baseline.masks, checker, content=content)
-        self._known: dict[Hashable, Findings] = {}
+        self.states = 0
+        self.seconds = 0.0
+        self._known: dict[Hashable, Judged] = {}
         self._repeated: dict[Hashable, Step | None] = {}
 
     def of_run(
         self, reported: Reported, read: Callable[[], State], key: Hashable = None, *, there: bool = False
-    ) -> Findings:
+    ) -> Judged:
         """After a run that ended by itself. `key`: equal for equal outcomes. there: it is what the place holds now."""
-        if key is not None and key in self._known:
-            return self._known[key]
-        state = read()
-        found = self._of_run(reported, state, there=there)
-        if key is not None:
-            self._known[key] = found
-        return found
+        known = self.known(key)
+        if known is None:
+            known = self._of_run(reported, read(), there=there)
+            if key is not None:
+                self._known[key] = known
+        return known
 
-    def of_crash(self, state: State, reported: Reported = Reported.NOTHING, *, there: bool = False) -> Findings:
+    def known(self, key: Hashable) -> Judged | None:
+        """What `of_run` has found for this key, None where it was not asked."""
+        return None if key is None else self._known.get(key)
+
+    def now(self, reported: Reported, state: State) -> Findings:
+        """What a state shows after a run that ended by itself, before anything follows."""
+        return next(self.steps(reported, state, crashed=reported is Reported.NOTHING)).findings
+
+    def of_crash(self, state: State, reported: Reported = Reported.NOTHING, *, there: bool = False) -> Judged:
         """After a kill: judged as it is, after the recovery, and after a repetition (KVS-INV-3, KVS-INV-9).
 
         Where the program has no recovery, its next run is all the recovery that there is.
@@ -95,7 +119,7 @@ class Aftermath:
             late = (one for one in repeated.findings if one.kind is not Kind.ORPHAN_UNRECLAIMED or one.name not in left)
             yield replace(repeated, findings=tuple(late))
 
-    def _of_run(self, reported: Reported, state: State, *, there: bool) -> Findings:
+    def _of_run(self, reported: Reported, state: State, *, there: bool) -> Judged:
         if reported is Reported.NOTHING:
             return self.of_crash(state, there=there)
         known: Hashable = (reported, _digest(state))
@@ -103,9 +127,12 @@ class Aftermath:
             self._known[known] = self._all(reported, state, crashed=False, there=there)
         return self._known[known]
 
-    def _all(self, reported: Reported, state: State, *, crashed: bool, there: bool) -> Findings:
-        steps = self.steps(reported, state, crashed=crashed, there=there)
-        return tuple(dict.fromkeys(finding for step in steps for finding in step.findings))
+    def _all(self, reported: Reported, state: State, *, crashed: bool, there: bool) -> Judged:
+        began = time.monotonic()
+        first, *others = self.steps(reported, state, crashed=crashed, there=there)
+        self.states += 1
+        self.seconds += time.monotonic() - began
+        return Judged(first.findings, tuple(finding for step in others for finding in step.findings))
 
     def _put(self, state: State, *, there: bool, now: bool = False) -> bool:
         """Makes the place hold the state, where a command is to look at it or a program to run on it."""

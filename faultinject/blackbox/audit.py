@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline, prepare
+from faultinject.blackbox.budget import Budget, Expected, Plan
 from faultinject.blackbox.checkers import Checker, CommandChecker
-from faultinject.blackbox.executor import AuditExecutor, exhaustive_seconds, why_not_rewound
+from faultinject.blackbox.cost import is_dense
+from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.regions import recorded_of
 from faultinject.blackbox.subject import Audited, with_directory
+from faultinject.blackbox.trial import try_rewinding
 from faultinject.faults import FaultClass
 from faultinject.sweep import Unit
 
 PARTS_A_JOB = 4
 """Pieces of a class for each worker, so that none has to wait long for the others at the end."""
+
+BLOCK_GROUPS = 4
+"""So many neighbours one worker takes together: there may be few in all, and each may take a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +53,39 @@ def plan_audit(
 ) -> Audit:
     """Runs the program without faults and plans the rest. `base`: an empty directory for all that is made.
 
-    budget_seconds: every point is run where that is expected to take no longer. Raises UnusableError, LaunchError
-    and HarnessError where there is nothing to go on with.
+    budget_seconds: every point is run where that is expected to take no longer; else as many as there is time for.
+    Raises UnusableError, LaunchError and HarnessError where there is nothing to go on with.
     """
+    budget = None if budget_seconds is None else Budget(budget_seconds, time.monotonic(), jobs)
     with _on_one_processor():
         baselines, refused = prepare(audited, base)
     notes = list(refused)
     wanted = list(classes)
     for number, prepared in enumerate(baselines):
-        trial = Place(audited, _own(base), prepared.seed)
-        baselines[number] = baseline = replace(prepared, rewinds=why_not_rewound(prepared, trial))
+        baselines[number] = baseline = _tried(prepared, base)
         if baseline.rewinds:
             notes.append(f"run anew for every fault, not rewound: {baseline.rewinds}")
-    if budget_seconds is not None:
-        expected_seconds = sum(exhaustive_seconds(baseline, wanted) for baseline in baselines) / jobs
-        exhaustive = expected_seconds <= budget_seconds
-        how = "every point is run" if exhaustive else "equivalence classes are used"
-        notes.append(f"running every point is expected to take {expected_seconds:,.0f} s: {how}")
-    units = []
+    expected: Expected = {}
+    if budget is not None:
+        plan = _within(budget, baselines, wanted, base)
+        baselines = [replace(baseline, dense=baseline.dense and plan.dense) for baseline in baselines]
+        exhaustive, expected = plan.exhaustive, plan.expected
+        notes.append(plan.told)
+    units: list[Unit] = []
     for number, baseline in enumerate(baselines):
         file = base / f"baseline-{number}"
         file.write_bytes(pickle.dumps(baseline))
         parts = jobs * PARTS_A_JOB if jobs > 1 else 1
         enter = partial(_enter, file, base)
         units += [
-            Unit(baseline.key, fault_class, part, parts, exhaustive, enter)
+            Unit(baseline.key, fault_class, part, parts, exhaustive, enter, block_groups=BLOCK_GROUPS)
             for fault_class in wanted
             for part in range(parts)
         ]
+    if budget is not None:
+        seconds = [expected[unit.target, unit.fault_class] / unit.parts for unit in units]
+        shares = budget.shares(seconds)
+        units = [replace(unit, ends=budget.ends, share=share) for unit, share in zip(units, shares, strict=True)]
     return Audit(tuple(baselines), tuple(units), tuple(notes))
 
 
@@ -99,16 +112,46 @@ def _own(base: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="", dir=base))
 
 
+def _within(budget: Budget, baselines: list[Baseline], classes: list[FaultClass], base: Path) -> Plan:
+    """What there is time for."""
+    with ExitStack() as stack:
+        executors = []
+        for baseline in baselines:
+            place = Place(baseline.key.audited, _own(base), baseline.seed, aside=True)
+            aside = None if baseline.rewinds else Place(baseline.key.audited, _own(base), baseline.seed)
+            executors.append(opened(baseline, place, aside))
+            stack.callback(executors[-1].close)
+        return budget.plan(executors, classes)
+
+
+def _tried(baseline: Baseline, base: Path) -> Baseline:
+    """With what is known of rewinding it."""
+    audited = baseline.key.audited
+    with closing(Place(audited, _own(base), baseline.seed, aside=True)) as place:
+        look = _aftermath(baseline, place).now
+        trial = try_rewinding(baseline, Place(audited, _own(base), baseline.seed), look)
+    tried = replace(baseline, rewinds=trial.why, point_seconds=trial.point_seconds)
+    return replace(tried, dense=is_dense(tried, recorded_of(tried)))
+
+
 def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> AuditExecutor:
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
+    return AuditExecutor(baseline, place, aside, _aftermath(baseline, place))
+
+
+def _aftermath(baseline: Baseline, place: Place) -> Aftermath:
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
-    command = None if audited.check is None else CommandChecker(
-        with_directory(audited.check, place.directory),
-        working_directory=place.program().directory,
-        timeout_seconds=audited.timeout_seconds,
+    command = (
+        None
+        if audited.check is None
+        else CommandChecker(
+            with_directory(audited.check, place.directory),
+            working_directory=place.program().directory,
+            timeout_seconds=audited.timeout_seconds,
+        )
     )
-    return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command))
+    return Aftermath(baseline, place, checker, command)
 
 
 def close_all() -> None:

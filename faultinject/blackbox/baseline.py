@@ -6,9 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from faultinject.blackbox.copies import content_bytes, copy_tree
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.masks import Masks, Normalise
@@ -41,7 +43,8 @@ class Baseline:
 
     seed: a directory with the start's content. old, new: the directories before and after a run. again: after one
     more run on top, None where that fails. crashes: every state that the recorded run goes through. rewinds: why the
-    program cannot be rewound, empty where it can. patterns: of names of temp files. run_seconds: what a run takes.
+    program cannot be rewound, empty where it can. point_seconds: what a rewound point takes; run_seconds: what a run
+    takes. dense: whether the full disk and the short write come after every byte. patterns: of names of temp files.
     varies: whether two runs write other bytes. ordinals: how a tool that counts calls finds the operations; empty
     where two runs differ.
     """
@@ -55,6 +58,8 @@ class Baseline:
     trace: Trace
     crashes: Crashes
     rewinds: str
+    point_seconds: float
+    dense: bool
     notes: tuple[str, ...]
     patterns: tuple[Pattern, ...]
     run_seconds: float
@@ -100,29 +105,37 @@ def prepare(audited: Audited, base: Path) -> tuple[list[Baseline], list[str]]:
         why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
         raise UnusableError(f"what it is to start with, {audited.given}, cannot be copied: {why}") from error
     start = Start.EMPTY if audited.given is None else Start.GIVEN
-    first = _first(AuditedStart(audited, start), seed, Place(audited, base / FIRST[0], seed))
+    with closing(Place(audited, base / FIRST[0], seed)) as place:
+        first = _first(AuditedStart(audited, start), seed, place)
     firsts, refused = [first], []
     old_seed = base / "seed-old"
     if _make_old(first, old_seed, known.older):
-        place = Place(audited, base / FIRST[1], old_seed)
-        try:
-            firsts.append(_first(AuditedStart(audited, Start.OLD), old_seed, place))
-        except (UnusableError, OSError) as error:
-            refused.append(f"not run from the start {Start.OLD}: {error}")
-            place.restore()
+        with closing(Place(audited, base / FIRST[1], old_seed)) as place:
+            try:
+                firsts.append(_first(AuditedStart(audited, Start.OLD), old_seed, place))
+            except (UnusableError, OSError) as error:
+                refused.append(f"not run from the start {Start.OLD}: {error}")
+                place.restore()
     else:
         refused.append(f"not run from the start {Start.OLD}: the program makes no new file there that could be old")
-    return [
-        _second(one, Place(audited, base / own, one.seed), known.normalise)
-        for one, own in zip(firsts, SECOND, strict=False)
-    ], refused
+    baselines = []
+    for one, own in zip(firsts, SECOND, strict=False):
+        with closing(Place(audited, base / own, one.seed)) as place:
+            baselines.append(_second(one, place, known.normalise))
+    return baselines, refused
 
 
 def _copy_given(audited: Audited, seed: Path) -> None:
     if audited.given is None:
         seed.mkdir(parents=True)
-    else:
-        shutil.copytree(audited.given, seed, symlinks=True)
+        return
+    size_bytes = content_bytes(audited.given)
+    if size_bytes > audited.content_limit_bytes:
+        raise UnusableError(
+            f"what it is to start with, {audited.given}, holds {size_bytes} bytes, more than "
+            f"{audited.content_limit_bytes}; take a smaller directory or raise the limit (--content-limit)"
+        )
+    copy_tree(audited.given, seed)
 
 
 def _make_old(first: _First, seed: Path, older: Callable[[str, bytes], bytes]) -> bool:
@@ -134,7 +147,7 @@ def _make_old(first: _First, seed: Path, older: Callable[[str, bytes], bytes]) -
     ]
     if not made:
         return False
-    shutil.copytree(first.seed, seed, symlinks=True)
+    copy_tree(first.seed, seed)
     for key, node in made:
         path = seed / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +167,7 @@ def _first(key: AuditedStart, seed: Path, place: Place) -> _First:
     new = place.read()
     if new == old:
         raise UnusableError("it changes nothing in the watched directories")
-    crashes = Crashes(Tree.of(old, inodes), ran.trace)
+    crashes = Crashes(Tree.of(old, inodes, place.roots.limit_bytes), ran.trace)
     if not crashes.end.same(new):
         raise HarnessError(f"what the program left is not what its recorded calls come to: {_unlike(crashes.end, new)}")
     again = place.read() if place.run_plainly(program).reported is Reported.SUCCESS else None
@@ -166,7 +179,7 @@ def _unlike(model: Tree, real: State) -> str:
     """Where they differ, for people."""
     computed = model.state()
     names = [name for name in sorted(computed.keys() | real.keys()) if computed.get(name) != real.get(name)]
-    whose = "what special files and directories from outside hold cannot be recorded, nor what other programs do"
+    whose = "what directories from outside hold cannot be recorded, nor what other programs do"
     return f"{', '.join(map(repr, names[:5]))}{' and more' if len(names) > 5 else ''}; {whose}"
 
 
@@ -198,6 +211,8 @@ def _second(first: _First, place: Place, normalise: Normalise | None) -> Baselin
         first.ran.trace,
         first.crashes,
         "",
+        0.0,
+        False,
         tuple(notes),
         _patterns(first.ran.trace, ran.trace),
         seconds,

@@ -18,6 +18,7 @@ from faultinject.blackbox.audit import Audit, close_all, plan_audit
 from faultinject.blackbox.baseline import UnusableError
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import clear, remove
+from faultinject.blackbox.state import LIMIT_BYTES
 from faultinject.blackbox.subject import DIRECTORY, Audited, Format, check_system
 from faultinject.coverage import Run
 from faultinject.faults import SIGNALS, FaultClass
@@ -68,6 +69,14 @@ _LINE = "line:"
 @click.option("--cwd", default=".", show_default=True, metavar="DIR", help="Where commands run; {dir} is allowed.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60, help="Seconds a run may take (60).")
 @click.option(
+    "--content-limit",
+    type=click.IntRange(1),
+    default=LIMIT_BYTES,
+    show_default=True,
+    metavar="BYTES",
+    help="What the watched directories may hold, holes included: it is kept in memory.",
+)
+@click.option(
     "--class",
     "classes",
     multiple=True,
@@ -75,7 +84,12 @@ _LINE = "line:"
     help="Only this fault class; may be repeated. The level needs all.",
 )
 @click.option("--exhaustive", is_flag=True, help="Run every point; no equivalence classes.")
-@click.option("--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Exhaustive if time allows.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Takes no longer: every point if there is time, else as many as fit.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=lambda: os.cpu_count() or 1, help="Workers (one a core).")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write the report as JSON; - for stdout.")
 @click.option("--junit", "junit_path", type=click.Path(dir_okay=False), help="Write the report as JUnit XML.")
@@ -92,6 +106,7 @@ def audit_command(
     stdin: str | None,
     cwd: str,
     timeout: float,
+    content_limit: int,
     classes: tuple[str, ...],
     exhaustive: bool,
     budget: float | None,
@@ -135,6 +150,7 @@ def audit_command(
         cwd if DIRECTORY in cwd else os.path.realpath(cwd),
         None if stdin is None else os.path.realpath(stdin),
         timeout,
+        content_limit,
     )
     console = Console(stderr="-" in (json_path, junit_path))
     runs = run_audit(
@@ -200,6 +216,11 @@ def _scratch(audited: Audited) -> Iterator[Path]:
 def _tell(audit: Audit, runs: list[Run]) -> None:
     for run in runs:
         run.notes = [*run.notes, *(one for one in audit.notes if one not in run.notes)]
+        run.problems += [
+            f"class {fault_class}: {count.unafforded:,} points not measured, as the time given was over (--budget)"
+            for fault_class, count in run.classes.items()
+            if count.unafforded
+        ]
 
 
 class _BrokenError(click.ClickException):

@@ -68,7 +68,7 @@ class Describer(Naming):
             size_bytes = operation.size_bytes or os.stat(file).st_size
             data = self.lookup.content(stop.task, operation.fd, operation.offset or 0, size_bytes)
             return replace(operation, result=len(data), data=data)
-        if operation.op is Op.SYMLINK or operation.call == "mknodat":
+        if operation.op in (Op.SYMLINK, Op.MKNOD) or operation.call == "mknodat":
             made = None if operation.name is None else inode_at(self.roots.path(operation.name), follow=False)
             return replace(operation, result=result, inode=made)
         if operation.op in (Op.OPEN, Op.OPEN_UNNAMED):
@@ -200,8 +200,9 @@ _TABLE: dict[str, _Method] = {
     "creat": lambda d, s: d.open(s, AT_FDCWD, s.args[0], os.O_CREAT | os.O_WRONLY | os.O_TRUNC),
     "openat": lambda d, s: d.open(s, s.args[0], s.args[1], s.args[2]),
     "openat2": lambda d, s: d.open2(s),
-    "mknod": lambda d, s: d.mknod(s, AT_FDCWD, s.args[0], s.args[1]),
-    "mknodat": lambda d, s: d.mknod(s, s.args[0], s.args[1], s.args[2]),
+    "mknod": lambda d, s: d.mknod(s, AT_FDCWD, s.args[0], s.args[1], s.args[2]),
+    "mknodat": lambda d, s: d.mknod(s, s.args[0], s.args[1], s.args[2], s.args[3]),
+    "bind": lambda d, s: d.bind(s),
     "rename": lambda d, s: d.rename(s, (AT_FDCWD, s.args[0]), (AT_FDCWD, s.args[1])),
     "renameat": lambda d, s: d.rename(s, (s.args[0], s.args[1]), (s.args[2], s.args[3])),
     "renameat2": lambda d, s: d.rename(s, (s.args[0], s.args[1]), (s.args[2], s.args[3]), s.args[4]),

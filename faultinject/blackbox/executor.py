@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from faultinject.blackbox import points
-from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox.aftermath import Aftermath, Judged
 from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.cost import CONFIRMED
+from faultinject.blackbox.file_limit import limits_for, why_not_measured
+from faultinject.blackbox.likeness import are_alike
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.regions import recorded_of, regions_of
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
 from faultinject.blackbox.script import script_of
-from faultinject.blackbox.started import Limits
-from faultinject.blackbox.state import Node, NodeKind, State
+from faultinject.blackbox.series import Series
+from faultinject.blackbox.trial import rewinder
 from faultinject.faults import DEADLY, Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
-from faultinject.plan import Group, Recorded
+from faultinject.plan import EXHAUSTIVE_BYTES, Group, Recorded
 from faultinject.swept import Result, Swept
 
 REWIND, RERUN, SYNTHESISED = "rewind", "re-run", "synthesised"
 """The executors, as the report names them."""
 
-CONFIRMED = 16
-"""So many computed or rewound points of a class are run for real each time, and compared (KVS-AUDIT-6)."""
-
-_REWIND_SECONDS = 1e-4
-"""What a rewound point is taken to cost where time is budgeted."""
-
 RERUN_POINTS_MAX = 5_000
 """A group whose lemma does not apply is run anew for every point up to this size; --exhaustive knows no limit."""
+
+_TRIES = 3
+"""So often a point is tried whose threads wait for each other."""
 
 _STORED = "stores to a mapped file cannot be seen one by one, nor made to fail"
 
@@ -51,7 +52,7 @@ class Performed:
 class AuditExecutor(Swept):
     """One program from one start, in one place; the rewinding executor works `aside`. `close` gives back what it holds.
 
-    aside: None where the program is not rewound.
+    aside: None where the program is not rewound. `dense`: as in Baseline, where nothing else is wanted.
     """
 
     def __init__(self, baseline: Baseline, place: Place, aside: Place | None, aftermath: Aftermath) -> None:
@@ -60,8 +61,13 @@ class AuditExecutor(Swept):
         self.audited = baseline.key.audited
         self.aftermath = aftermath
         self._program = place.program()
-        self._regions = _regions(baseline)
-        self._recorded = _recorded(baseline)
+        self._regions = regions_of(baseline)
+        self._recorded = recorded_of(baseline)
+        self.dense = baseline.dense
+        self._exhaustive = False
+        self._patience_seconds = 1 + 4 * baseline.run_seconds
+        self._begun: set[Hashable] = set()
+        self._series = Series(baseline.canonical)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
@@ -84,8 +90,9 @@ class AuditExecutor(Swept):
 
     def groups(self, fault_class: FaultClass, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
         """See `Swept.groups`."""
+        self._exhaustive = exhaustive
         if fault_class is FaultClass.ERROR:
-            return points.errors(recorded, exhaustive=exhaustive, rewinds=not self.baseline.rewinds)
+            return points.errors(recorded, exhaustive=exhaustive, dense=self.dense)
         if fault_class is FaultClass.INTERRUPT:
             return points.interrupts(recorded, self.audited.signals, exhaustive=exhaustive)
         return points.kills(recorded, exhaustive=exhaustive, limits=self._dies_of_limit(recorded))
@@ -122,10 +129,14 @@ class AuditExecutor(Swept):
         if fault.form is Form.FILE_LIMIT:
             return self._rerun(fault)
         if fault.fault_class is FaultClass.KILL:
-            findings = self.aftermath.of_crash(self.baseline.crashes.state(fault), self._acknowledged(fault))
-            return Result(findings, executor=SYNTHESISED)
+            judged = self.aftermath.of_crash(self.baseline.crashes.state(fault), self._acknowledged(fault))
+            return Result(judged.findings, executor=SYNTHESISED)
         result = self._rewind(fault) if fault.fault_class is FaultClass.ERROR else None
         return result or self._rerun(fault)
+
+    def late(self, until: float) -> Iterator[tuple[Fault, Result]]:
+        """See `Swept.late`: faults inside large transfers, whose repetitions are alike."""
+        return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX, until)
 
     def script(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.script`."""
@@ -140,14 +151,14 @@ class AuditExecutor(Swept):
         self.place.restore()
         if fault.form is Form.FILE_LIMIT:
             ran = self._run_limited(fault)
-            fired, otherwise = self._met_limit(fault, ran), "another file met the limit first, or none did"
+            reason = why_not_measured(fault, self._point(fault), ran)
         else:
-            ran = self.place.run(fault, self.baseline.trace, keep=False)
-            fired, otherwise = ran.fired > 0, "the program did not come to the operation"
+            ran = self._run(fault)
+            reason = "" if ran.fired else "the program did not come to the operation"
         reported = ran.reported
         if ran.handled and ran.ending.signal == signal.Signals[fault.what]:
             reported = Reported.FAILURE  # it has cleaned up and then let the signal end it, as it should
-        reason = "" if fired else otherwise
+        reason = ran.stalled or reason
         if ran.ending.timed_out:
             reason = f"it did not end within {self._program.timeout_seconds:g} s after the fault"
         return Performed(ran, reported, reason)
@@ -157,7 +168,7 @@ class AuditExecutor(Swept):
         self.place.restore()
         if fault.form is Form.FILE_LIMIT:
             return self._run_limited(fault).trace
-        return self.place.run(fault, self.baseline.trace).trace
+        return self._run(fault, keep=True).trace
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`."""
@@ -182,7 +193,9 @@ class AuditExecutor(Swept):
         if fault.op in (Op.STORE, Op.ACKNOWLEDGE):
             return  # no calls on watched files, at which a program could be stopped
         self.place.restore()
-        ran = self.place.run(fault, self.baseline.trace, keep=False)
+        ran = self._run(fault)
+        if ran.stalled:
+            raise HarnessError(f"{fault.id}: it could not be run for real: {ran.stalled}")
         if not ran.fired:
             raise HarnessError(f"{fault.id}: it did not fire when it was run for real")
         real = self.place.read()
@@ -195,24 +208,8 @@ class AuditExecutor(Swept):
             if rewound is None:
                 return
             computed, reported, executor = rewound.state, rewound.reported, REWIND
-        if reported is not ran.reported or not self._alike(computed, real):
+        if reported is not ran.reported or not are_alike(self.baseline, computed, real):
             raise HarnessError(f"{fault.id}: what {executor} says differs from what a real run leaves")
-
-    def _alike(self, one: State, other: State) -> bool:
-        first = {self.baseline.canonical(key): node for key, node in one.items()}
-        second = {self.baseline.canonical(key): node for key, node in other.items()}
-        if first.keys() == second.keys():
-            return all(self._same(path, node, second[path]) for path, node in first.items())
-        # Names that only a broken run makes vary as well: then what they hold is compared.
-        ours, theirs = (sorted(nodes.values(), key=_size_and_data) for nodes in (first, second))
-        return len(ours) == len(theirs) and all(self._same("", *nodes) for nodes in zip(ours, theirs, strict=True))
-
-    def _same(self, path: str, one: Node, other: Node) -> bool:
-        """Of a temp file nobody knows where in it is what differs from run to run: then its size is compared."""
-        if self.baseline.masks.same(path, one, other):
-            return True
-        temporary = path not in self.baseline.old and path not in self.baseline.new
-        return temporary and self.baseline.varies and one.kind is other.kind and len(one.data) == len(other.data)
 
     def _acknowledged(self, fault: Fault) -> Reported:
         """What had been reported when the kill came."""
@@ -228,13 +225,32 @@ class AuditExecutor(Swept):
             return None
         if self._rewinder is None:
             self._rewinder = rewinder(self.baseline, self._aside)
-        rewound = self._rewinder.run(fault)
+        # Once more: that its process was killed from outside, or was too slow, says nothing of the next one.
+        rewound = self._rewinder.run(fault) or self._rewinder.run(fault)
         if rewound is None:
             self._given_up.add(point)
             return None
         self._sample(fault)
-        findings = self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
-        return Result(findings, executor=REWIND)
+        family = self._family(fault)
+        if family is None or family not in self._begun or self.aftermath.known(rewound.key) is not None:
+            self._begun.add(family)  # where all of them leave what the first one does, it is known from here on
+            judged = self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
+            return Result(judged.findings, executor=REWIND)
+        state = rewound.state
+        self._series.add(fault, family, rewound.reported, state, self.aftermath.now(rewound.reported, state))
+        return Result((), executor=REWIND, late=True)
+
+    def _family(self, fault: Fault) -> Hashable:
+        """The faults at every byte of one large transfer, None for a fault that is none of such (KVS-CLASS-1)."""
+        is_one = self.dense and not self._exhaustive and points.is_dense(fault)
+        return (fault.index, fault.form) if is_one and self._point(fault).result > EXHAUSTIVE_BYTES else None
+
+    def _followed(self, fault: Fault) -> Judged:
+        """A fault that was rewound before, with all that follows it."""
+        rewound = None if self._rewinder is None else self._rewinder.run(fault)
+        if rewound is None:
+            raise HarnessError(f"{fault.id}: it was rewound once and is not rewound again")
+        return self.aftermath.of_run(rewound.reported, lambda: rewound.state, rewound.key)
 
     def _sample(self, fault: Fault) -> None:
         """Keeps some of what was rewound, to be confirmed: spread over all of it, and few however much that is."""
@@ -251,17 +267,26 @@ class AuditExecutor(Swept):
             self._returned.add((fault.index, fault.what))
         if done.reason:
             return Result((), done.reason, RERUN)
-        # Whichever process has gone on against the limit was killed: it was told so (EFBIG) and then got the signal.
-        if fault.what == DEADLY and not any(one.error == errno.EFBIG for one in done.ran.trace):
-            return Result((), "the limit cut a write short, and SIGXFSZ did not come: no more was written", RERUN)
         if fault.fault_class is FaultClass.KILL:
-            return Result(self.aftermath.of_crash(self.place.read(), done.reported, there=True), executor=RERUN)
-        return Result(self.aftermath.of_run(done.reported, self.place.read, there=True), executor=RERUN)
+            judged = self.aftermath.of_crash(self.place.read(), done.reported, there=True)
+        else:
+            judged = self.aftermath.of_run(done.reported, self.place.read, there=True)
+        return Result(judged.findings, executor=RERUN)
+
+    def _run(self, fault: Fault, *, keep: bool = False) -> Ran:
+        """Threads that came in another order than recorded may come in that one when tried again."""
+        for tried in range(1, _TRIES + 1):
+            ran = self.place.run(fault, self.baseline.trace, keep=keep, patience_seconds=self._patience_seconds)
+            if not ran.stalled or tried == _TRIES:
+                break
+            self.place.restore()
+        return ran
 
     def _run_limited(self, fault: Fault) -> Ran:
-        operation = self._point(fault)
-        limits = Limits((operation.offset or 0) + (fault.byte or 0), fault.what != DEADLY)
-        return self.place.run(None, self.baseline.trace, until=fault.index, limits=limits)
+        limits = limits_for(fault, self._point(fault))
+        return self.place.run(
+            None, self.baseline.trace, until=fault.index, limits=limits, patience_seconds=self._patience_seconds
+        )
 
     def _dies_of_limit(self, recorded: Recorded) -> bool:
         """Whether SIGXFSZ kills the program: some ignore it themselves, CPython for one, whatever they inherit."""
@@ -273,92 +298,5 @@ class AuditExecutor(Swept):
         ran = self._run_limited(Fault(FaultClass.KILL, Form.FILE_LIMIT, first.index, first.op, 0, what=DEADLY))
         return ran.ending.signal == signal.SIGXFSZ
 
-    def _met_limit(self, fault: Fault, ran: Ran) -> bool:
-        """Whether the transfer that the fault is for was the one that met the limit, by what it returned."""
-        point = self._point(fault)
-        here = next((one for one in ran.trace if (one.task, one.nth) == (point.task, point.nth)), None)
-        if here is None or here.op is not point.op:
-            return False
-        if fault.byte:
-            return here.result == fault.byte and not here.error
-        return here.error == errno.EFBIG
-
     def _point(self, fault: Fault) -> Operation:
         return self.baseline.trace[fault.index]
-
-
-def _size_and_data(node: Node) -> tuple[int, bytes]:
-    return len(node.data), node.data
-
-
-def _regions(baseline: Baseline) -> dict[str, tuple[int, int]]:
-    regions = {}
-    start = 0
-    for key, node in baseline.new.items():
-        if node.kind is NodeKind.FILE and node.data and baseline.old.get(key) != node:
-            regions[key] = start, start + len(node.data)
-            start += len(node.data)
-    return regions
-
-
-def _recorded(baseline: Baseline) -> Recorded:
-    """The trace, with the place that each written file has among the regions at the end."""
-    regions = _regions(baseline)
-    tree = baseline.crashes.end
-    shifts = {}
-    for key, (start, _) in regions.items():
-        inode = tree.inode_of(key)
-        if inode is not None:
-            shifts[inode] = start
-    there = {one.inode for one in baseline.trace if one.op is Op.OPEN and one.name in baseline.old}
-    # Whole or not at all is only a write over bytes that are there (KVS-ATOM-1).
-    grown = {one.inode for one in baseline.trace if one.op.transfers and not one.error and _grows(baseline, one)}
-    published = frozenset(inode for inode in there - grown if inode is not None)
-    return Recorded(baseline.trace, None, shifts, published)
-
-
-def _grows(baseline: Baseline, transfer: Operation) -> bool:
-    """Whether it writes behind the end that its file has by then."""
-    _, contents, by_inode = baseline.crashes.before(transfer.index).parts()
-    identity = by_inode.get(transfer.inode or -1)
-    size_bytes = 0 if identity is None else contents[identity].size_bytes
-    return (transfer.offset or 0) + transfer.result > size_bytes
-
-
-def exhaustive_seconds(baseline: Baseline, classes: Iterable[FaultClass]) -> float:
-    """How long it is expected to take to run every point of the classes, one after the other."""
-    recorded = _recorded(baseline)
-    signals = baseline.key.audited.signals
-    seconds = 0.0
-    for fault_class in classes:
-        if fault_class is FaultClass.ERROR:
-            groups = points.errors(recorded, exhaustive=True, rewinds=not baseline.rewinds)
-            each = baseline.run_seconds if baseline.rewinds else _REWIND_SECONDS
-        elif fault_class is FaultClass.INTERRUPT:
-            groups, each = points.interrupts(recorded, signals, exhaustive=True), baseline.run_seconds
-        else:
-            groups, each = points.kills(recorded, exhaustive=True), 2 * baseline.run_seconds
-        seconds += each * sum(group.points for group in groups)
-    return seconds
-
-
-def rewinder(baseline: Baseline, place: Place) -> Rewinder:
-    """The rewinding executor of a program, which has the place for itself."""
-    return Rewinder(place.program(), place.roots, baseline.trace, baseline.crashes, place.restore)
-
-
-def why_not_rewound(baseline: Baseline, place: Place) -> str:
-    """Tries the rewinding executor at the first and the last transfer; why it cannot serve, empty where it can."""
-    transfers = [operation for operation in baseline.trace if operation.op.transfers and operation.result > 0]
-    if not transfers:
-        return "it writes nothing that could be cut"
-    if baseline.key.audited.directories:
-        return "directories besides the scratch directory cannot be had twice"
-    try:
-        with rewinder(baseline, place) as one:
-            for operation in (transfers[0], transfers[-1]):
-                if one.run(Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=errno.EIO)) is None:
-                    return one.why
-    except HarnessError as error:
-        return str(error)  # what cannot be trusted here is left alone: running anew needs none of it
-    return ""

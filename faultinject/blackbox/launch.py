@@ -11,13 +11,14 @@ import fcntl
 import os
 import signal
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from faultinject.blackbox import ptrace, seccomp
 from faultinject.blackbox.abi import native
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.ptrace import EVENT_EXEC, EVENT_STOP, PTRACE_CONT, WALL, Ptrace
 
 _REPORT_BYTES = 1 << 16
@@ -33,8 +34,7 @@ class Setup:
     """What a program inherits.
 
     calls: the system calls to stop at (None: all), without those of `ignore`. stdin, stdout, stderr: descriptors,
-    None for /dev/null. prepare: called in the new process just before it becomes the program, for limits and
-    dispositions of signals.
+    None for /dev/null.
     """
 
     calls: frozenset[str] | None
@@ -42,7 +42,6 @@ class Setup:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
-    prepare: Callable[[], None] | None = None
 
     def filter(self) -> seccomp.Filter:
         """The seccomp filter that stops the program where `calls` says."""
@@ -51,11 +50,12 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program with its arguments, environment and working directory (None: those of this process)."""
+    """A program with its arguments, environment and working directory (None: those of this process), and its limits."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] | None = None
     cwd: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not self.argv:
@@ -89,6 +89,15 @@ class Command:
         if denied:
             raise LaunchError(f"{name}: found in PATH, but may not be executed: set its x bit (chmod +x)")
         raise LaunchError(f"{name}: no such program in PATH: give its path, or install it")
+
+    def limit(self, pid: int) -> None:
+        """Sets its limits, once it stands at the end of its exec. Raises LaunchError."""
+        try:
+            self.limits.impose(pid)
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            raise LaunchError(f"{self.argv[0]}: its limit cannot be set: {error.strerror}") from error
 
     def refused(self, error: int) -> LaunchError:
         """Why execve failed, for people."""
@@ -139,6 +148,8 @@ def start(command: Command, setup: Setup, tracer: Ptrace) -> int:
             tracer.seize(pid)
             os.write(go, b"g")
             started = _follow(tracer, pid)
+            if started:
+                command.limit(pid)
         except BaseException as error:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, WALL)
@@ -208,6 +219,8 @@ def _become(
             os._exit(255)
         os.setsid()  # a Ctrl-C at the terminal is for the tracer
         _default_signals()
+        if command.limits.ignore_sigxfsz:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         stage = "standard descriptors"
         _redirect(setup)
         stage = "chdir"
@@ -217,9 +230,6 @@ def _become(
         ptrace.fix_addresses()
         stage = "close_range"
         ptrace.close_on_exec(3)
-        stage = "prepare"
-        if setup.prepare is not None:
-            setup.prepare()
         stage = "seccomp"
         ptrace.install_filter(filter_.program)
         stage = "execve"

@@ -89,11 +89,7 @@ class Loop:
 
         None when the program is over, which is when its last task has ended; `ending` tells how.
         """
-        if self._free:
-            free, self._free = self._free, []
-            for task in free:
-                if task.state == FREE or task.state == EXIT:
-                    self._resume(task)
+        self._release()
         ready = self._ready
         # The deadline may act at any point in here: it only marks the program, and we look.
         while not ready or self._dying:
@@ -105,6 +101,26 @@ class Loop:
         if isinstance(event, Finished) and event.result is not None:
             self._free.append(event.stop.task)
         return event
+
+    def quiet(self, seconds: float) -> bool:
+        """Lets run what is free to; whether nothing comes of it for so long, so that `next` would have to wait."""
+        self._release()
+        until = time.monotonic() + seconds
+        while not self._ready and not self._dying and (found := self._peek(os.WNOHANG)) is not None:
+            if found != (0, 0):
+                self._wait_any()  # a task that is born or gets a signal is no event
+            elif time.monotonic() >= until:
+                return True
+            else:
+                time.sleep(_POLL_SECONDS)
+        return False
+
+    def _release(self) -> None:
+        if self._free:
+            free, self._free = self._free, []
+            for task in free:
+                if task.state == FREE or task.state == EXIT:
+                    self._resume(task)
 
     def _begin(self, pid: int) -> None:
         """Takes over the first task, which stands at the end of its exec."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import sys
 
-from faultinject.blackbox.lookup import Lookup, signed, unpacked
-from faultinject.blackbox.state import Roots
+from faultinject.blackbox.lookup import AT_FDCWD, Lookup, resolved, signed, unpacked
+from faultinject.blackbox.state import Node, Roots, read_whole
 from faultinject.blackbox.tracer import Stop
 from faultinject.ops import Op, Operation
 
@@ -15,6 +17,7 @@ _AT_SYMLINK_FOLLOW = 0x400
 AT_EMPTY_PATH = 0x1000
 _RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
+_ADDRESS_BYTES_MAX = 110  # struct sockaddr_un (unix(7))
 
 
 class Naming:
@@ -54,12 +57,28 @@ class Naming:
         (flags,) = unpacked("Q", stop.task, stop.args[2])
         return self.open(stop, stop.args[0], stop.args[1], flags)
 
-    def mknod(self, stop: Stop, directory: int, address: int, mode: int) -> Operation | None:
-        """mknod(2): a regular file comes to be as by open; others have no content and are no operations."""
+    def mknod(self, stop: Stop, directory: int, address: int, mode: int, device: int) -> Operation | None:
+        """mknod(2): a regular file comes to be as by open; others have their mode as flags."""
         name = self._key(self._path(stop, (directory, address)))
-        if name is None or stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        if name is None:
             return None
-        return Operation(-1, Op.OPEN, name, flags=os.O_CREAT | os.O_EXCL, call="mknodat")
+        if stat.S_IFMT(mode) in (0, stat.S_IFREG):
+            return Operation(-1, Op.OPEN, name, flags=os.O_CREAT | os.O_EXCL, call="mknodat")
+        numbers = Node.special(mode, _encoded(device)).data
+        return Operation(-1, Op.MKNOD, name, data=numbers, flags=mode, call=stop.call)
+
+    def bind(self, stop: Stop) -> Operation | None:
+        """bind(2) of a socket to a path (unix(7))."""
+        address, size_bytes = stop.args[1], min(stop.args[2] & 0xFFFFFFFF, _ADDRESS_BYTES_MAX)
+        raw = stop.task.read(address, size_bytes)
+        path = raw[2:].partition(b"\0")[0]  # an abstract name begins with a zero byte
+        if int.from_bytes(raw[:2], sys.byteorder) != socket.AF_UNIX or not path:
+            return None
+        base = self.lookup.directory(stop.task, AT_FDCWD)
+        if base is None:
+            return None
+        name = self._key(resolved(stop.task, base, os.fsdecode(path), follow=False))
+        return None if name is None else Operation(-1, Op.MKNOD, name, flags=stat.S_IFSOCK | 0o777, call=stop.call)
 
     def rename(self, stop: Stop, old: tuple[int, int], new: tuple[int, int], flags: int = 0) -> Operation | None:
         """rename(2) and its kin. A file that comes from outside brings its content along."""
@@ -117,6 +136,11 @@ class Naming:
         return None if path is None else self.roots.key(path)
 
 
+def _encoded(device: int) -> int:
+    """A device number as stat(2) gives it; a program hands it to mknod(2) in 32 bits (makedev(3))."""
+    return os.makedev(device >> 8 & 0xFFF, (device & 0xFF) | (device >> 12 & 0xFFF00))
+
+
 def inode_at(path: str, *, follow: bool) -> int | None:
     """The inode number of a path, None where there is nothing; links in /proc stand for open files."""
     try:
@@ -131,5 +155,8 @@ def _outside_content(path: str) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
-        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    try:
+        status = os.fstat(descriptor)
+        return read_whole(descriptor, status.st_size) if stat.S_ISREG(status.st_mode) else None
+    finally:
+        os.close(descriptor)

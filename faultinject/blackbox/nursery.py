@@ -14,14 +14,17 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from faultinject.blackbox import launch
 from faultinject.blackbox.abi import native
+from faultinject.blackbox.blocked import block_signals, restore_signals
 from faultinject.blackbox.launch import Command, LaunchError, Setup
-from faultinject.blackbox.process import bury
+from faultinject.blackbox.process import bury, tracer_of
 from faultinject.blackbox.ptrace import EVENT_EXEC, EVENT_VFORK, PTRACE_CONT, PTRACE_SYSCALL, WALL, Ptrace
 from faultinject.blackbox.task import Memory, TracerError
 
@@ -33,18 +36,25 @@ _SA_NOCLDWAIT = 2
 _ROOM_BYTES = 12 << 20
 _PRIVATE_ANONYMOUS_NORESERVE = 0x2 | 0x20 | 0x4000
 _READ_WRITE = 3
+_IGNORE = struct.pack("=QQQQ", 1, 0, 0, 0)
+"""struct sigaction with SIG_IGN; it lies in front of the room."""
+
 _TRAPPED = signal.SIGTRAP << 8 | 0x7F
+
+
+class NurseryGoneError(TracerError):
+    """The nursery has been killed, by one of its programs (kill(2)) or by the system."""
 
 
 class Nursery:
     """Gives birth to programs that all have the same setup; use it in a `with` statement, in the thread that traces.
 
-    The parameters are those of Tracer. `prepare` is called once, in the nursery, and not for each program; the umask,
-    the limits and the user are those of this process when the nursery was entered. A program's parent is the nursery,
+    The parameters are those of Tracer. The umask, the limits but for those of a command, and the user are those of this
+    process when the nursery was entered. A program's parent is the nursery,
     so that getppid(2) repeats.
     """
 
-    __slots__ = ("_abi", "_base", "_cwd", "_memory", "_pid", "_ptrace", "_room", "_thread", "setup")
+    __slots__ = ("_abi", "_base", "_cwd", "_memory", "_pid", "_prepared", "_ptrace", "_room", "_thread", "setup")
 
     def __init__(
         self,
@@ -54,11 +64,8 @@ class Nursery:
         stdin: int | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
-        prepare: Callable[[], None] | None = None,
     ) -> None:
-        self.setup = Setup(
-            None if calls is None else frozenset(calls), frozenset(ignore), stdin, stdout, stderr, prepare
-        )
+        self.setup = Setup(None if calls is None else frozenset(calls), frozenset(ignore), stdin, stdout, stderr)
         self._abi = native()
         self._ptrace = Ptrace(self._abi)
         self._base = bytes(8 * self._abi.register_count)
@@ -67,11 +74,12 @@ class Nursery:
         self._cwd = (0, 0)
         self._thread = 0
         self._memory: Memory | None = None
+        self._prepared: _Prepared | None = None
 
     def __enter__(self) -> Self:
         if self._pid:
             raise TracerError("the nursery has been entered already")
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             self._cwd = _here()
             self._thread = threading.get_native_id()
@@ -79,10 +87,10 @@ class Nursery:
             self._pid = launch.start(Command(("/proc/self/exe",)), self.setup, self._ptrace)
             self._memory = Memory(self._pid)
             self._furnish(self._memory)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
         except BaseException:
             self.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
             raise
         return self
 
@@ -94,8 +102,9 @@ class Nursery:
     def close(self) -> None:
         """Ends the nursery; programs that it has started go on."""
         pid, self._pid = self._pid, 0
-        if pid:
+        if pid and tracer_of(pid) == self._thread:  # else it is dead, and the number may be somebody else's by now
             bury(pid)
+        self._prepared = None
         if self._memory is not None:
             self._memory.close()
             self._memory = None
@@ -103,41 +112,65 @@ class Nursery:
     def start(self, command: Command) -> int:
         """Starts a program; returns its process id once it stands at the end of its exec.
 
-        Raises LaunchError, and leaves no process behind. The caller has signals blocked (pthread_sigmask).
+        Raises LaunchError, and NurseryGoneError where somebody has killed the nursery; leaves no process behind. The
+        caller has signals blocked (pthread_sigmask).
         """
         if self._memory is None:
             raise TracerError("the nursery is closed: enter it (with) first")
         if threading.get_native_id() != self._thread:
             raise TracerError("the nursery belongs to the thread that entered it: make one for each thread")
-        cwd = command.cwd
-        if cwd is None and _here() != self._cwd:
-            cwd = os.getcwd()
-        room = _Room(self._room)
-        path = room.string(os.fsencode(command.path()))
-        argv = room.strings([os.fsencode(word) for word in command.argv])
-        env = room.strings([name + b"=" + value for name, value in command.variables().items()])
-        directory = 0 if cwd is None else room.string(os.fsencode(os.path.abspath(cwd)))
-        if len(room.content) > _ROOM_BYTES:
-            raise command.refused(errno.E2BIG)
+        prepared = self._prepare(command, self._memory)
         try:
-            self._memory.write(self._room, bytes(room.content))
             child = self._clone()
         except (OSError, _GoneError):
-            raise TracerError(f"the nursery (process {self._pid}) has been killed: make another") from None
+            raise self._gone() from None
         try:
             os.waitpid(child, WALL)
             self._ptrace.set_signal_mask(child, 0)
-            self._become(child, command, path, argv, env, directory)
+            self._become(child, command, prepared)
+            command.limit(child)
         except BaseException as error:
             bury(child)
             if isinstance(error, ProcessLookupError | _GoneError):
                 raise LaunchError(f"{command.argv[0]}: was killed before it became the program") from error
             raise
         finally:
-            # The vfork is over; the nursery comes to its trap.
-            self._ptrace.resume(PTRACE_CONT, self._pid)
-            self._until_event(self._pid)
+            # The vfork is over; the nursery comes to its trap. Where it has been killed, the next start will tell.
+            with suppress(ProcessLookupError, ChildProcessError, _GoneError):
+                self._ptrace.resume(PTRACE_CONT, self._pid)
+                self._until_event(self._pid)
         return child
+
+    def _prepare(self, command: Command, memory: Memory) -> _Prepared:
+        """What execve takes lies in memory then; from the last program, where that was the same."""
+        known = self._prepared
+        cwd = command.cwd
+        if cwd is None and _here() != self._cwd:
+            cwd = os.getcwd()
+        # A relative path, or PATH, can mean another file now.
+        words = command.path(), command.argv, command.env, cwd
+        if known is not None and known.words == words and command.env is not None and (cwd or "/").startswith("/"):
+            return known
+        self._prepared = None
+        room = _Room(self._room + len(_IGNORE))
+        prepared = _Prepared(
+            words,
+            room.string(os.fsencode(words[0])),
+            room.strings([os.fsencode(word) for word in command.argv]),
+            room.strings([name + b"=" + value for name, value in command.variables().items()]),
+            0 if cwd is None else room.string(os.fsencode(os.path.abspath(cwd))),
+        )
+        if len(_IGNORE) + len(room.content) > _ROOM_BYTES:
+            raise command.refused(errno.E2BIG)
+        try:
+            memory.write(room.address, bytes(room.content))
+        except OSError:
+            raise self._gone() from None
+        self._prepared = prepared
+        return prepared
+
+    def _gone(self) -> NurseryGoneError:
+        return NurseryGoneError(f"the nursery (process {self._pid}) has been killed: make another")
 
     def _furnish(self, memory: Memory) -> None:
         """Makes the nursery able to make calls for us."""
@@ -158,6 +191,7 @@ class Nursery:
         if error:
             raise LaunchError(f"the nursery cannot set its signals: {os.strerror(error)}")
         ptrace.set_signal_mask(pid, 1 << (signal.SIGCHLD - 1))
+        memory.write(room, _IGNORE)
 
     def _clone(self) -> int:
         flags = _CLONE_VM | _CLONE_VFORK | signal.SIGCHLD
@@ -168,13 +202,17 @@ class Nursery:
             raise LaunchError(f"no new process: {os.strerror(error)}: look at the limits (ulimit -u)")
         return self._ptrace.event_message(self._pid)
 
-    def _become(self, child: int, command: Command, path: int, argv: int, env: int, directory: int) -> None:
+    def _become(self, child: int, command: Command, prepared: _Prepared) -> None:
         self._call(child, "setsid")
-        if directory:
-            error = -self._call(child, "chdir", directory)
+        if prepared.directory:
+            error = -self._call(child, "chdir", prepared.directory)
             if error:
                 raise LaunchError(f"{command.cwd}: cannot be the working directory: {os.strerror(error)}")
-        self._enter(child, "execve", path, argv, env)
+        if command.limits.ignore_sigxfsz:
+            error = -self._call(child, "rt_sigaction", signal.SIGXFSZ, self._room, 0, 8)
+            if error:
+                raise LaunchError(f"{command.argv[0]}: SIGXFSZ cannot be ignored: {os.strerror(error)}")
+        self._enter(child, "execve", prepared.path, prepared.argv, prepared.env)
         if self._until_event(child) != EVENT_EXEC:
             self._ptrace.load(child)
             raise command.refused((1 << 64) - self._ptrace.registers[self._abi.result])
@@ -213,6 +251,17 @@ class Nursery:
 
 class _GoneError(Exception):
     """A process that we made a call for has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A command whose words lie in memory: what they are, and where. directory: 0 where it is the nursery's own."""
+
+    words: tuple[str, tuple[str, ...], Mapping[str, str] | None, str | None]
+    path: int
+    argv: int
+    env: int
+    directory: int
 
 
 class _Room:

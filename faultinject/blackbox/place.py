@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from faultinject.blackbox.run import Ran, run
-from faultinject.blackbox.started import Limits, Program, started
+from faultinject.blackbox.copies import copy_tree
+from faultinject.blackbox.launcher import Launcher
+from faultinject.blackbox.limits import Limits
+from faultinject.blackbox.run import PATIENCE_SECONDS, Ran, run
+from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import NodeKind, Root, Roots, State
 from faultinject.blackbox.subject import DIRECTORY, Audited, environment, with_directory
 from faultinject.blackbox.template import Template
@@ -49,13 +52,15 @@ class Place:
     def __init__(self, audited: Audited, base: Path, seed: Path, *, name: str = "d", aside: bool = False) -> None:
         self.audited = audited
         self._aside = ThreadPoolExecutor(1) if aside else None
+        self._launcher = Launcher()
         base.mkdir(parents=True, exist_ok=True)
         self.directory = os.path.realpath(base / name)
         temporary = os.path.realpath(base / "tmp")
-        shutil.copytree(seed, self.directory, symlinks=True)
+        copy_tree(seed, self.directory)
         os.mkdir(temporary)
         others = [Root(path, path.rstrip("/") + "/") for path in audited.directories]
-        self.roots = Roots([Root(self.directory), Root(temporary, TEMPORARY_LABEL), *others])
+        roots = [Root(self.directory), Root(temporary, TEMPORARY_LABEL), *others]
+        self.roots = Roots(roots, audited.content_limit_bytes)
         self.template = Template(self.roots)
         self._environment = environment(temporary)
 
@@ -93,7 +98,7 @@ class Place:
                 with open(path, "xb") as file:
                     file.write(node.data)
             else:
-                os.mkfifo(path)
+                node.make(path)
 
     def run(
         self,
@@ -103,17 +108,31 @@ class Place:
         until: int | None = None,
         keep: bool = True,
         limits: Limits | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> Ran:
         """A run of the audited program on what is there now; see `run.run`."""
         program, roots = self.program(), self.roots
-        return self._do(lambda: run(program, roots, fault, recorded, until=until, keep=keep, limits=limits))
+        return self._do(
+            lambda: run(
+                self._launcher,
+                program,
+                roots,
+                fault,
+                recorded,
+                until=until,
+                keep=keep,
+                limits=limits,
+                patience_seconds=patience_seconds,
+            )
+        )
 
     def run_plainly(self, program: Program) -> Plainly:
         """A run at which nobody looks. Raises LaunchError where it cannot be started."""
-        return self._do(lambda: _run_plainly(program))
+        return self._do(lambda: _run_plainly(self._launcher, program))
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends what starts the programs, and the thread that they run in. The directories stay."""
+        self._do(self._launcher.close)
         if self._aside is not None:
             self._aside.shutdown()
 
@@ -121,8 +140,8 @@ class Place:
         return what() if self._aside is None else self._aside.submit(what).result()
 
 
-def _run_plainly(program: Program) -> Plainly:
-    with started(program, calls=()) as running:
+def _run_plainly(launcher: Launcher, program: Program) -> Plainly:
+    with launcher.started(program, frozenset()) as running:
         while running.tracer.next() is not None:
             pass
         if running.tracer.ending.timed_out:

@@ -26,9 +26,6 @@ from faultinject.plan import (
     transfer_runs,
 )
 
-REWOUND_BYTES_MAX = 1 << 18
-"""A program that can be rewound is cut at every byte, without being asked, up to this many bytes in all."""
-
 _FULL_DISK = Fault(FaultClass.ERROR, Form.CUT, error=errno.ENOSPC, sticky=True)
 _SHORT = Fault(FaultClass.ERROR, Form.SHORT)
 _CUTS = (
@@ -40,19 +37,22 @@ _CUTS = (
     Fault(FaultClass.ERROR, Form.CUT, error=errno.EFBIG, sticky=True),
 )
 
+DENSE = (_FULL_DISK, _SHORT)
+"""The cuts that come after every byte where points cost little."""
+
+_DENSE = frozenset((form.form, form.error, form.sticky) for form in DENSE)
+
 _Part = tuple[int, Iterable[Group]]
 """Groups that begin at one operation, and its index."""
 
 
-def errors(recorded: Recorded, *, exhaustive: bool, rewinds: bool) -> Iterator[Group]:
-    """Class error. `rewinds`: points cost little, so the full disk and the short write come after every byte."""
-    every_byte = exhaustive or (rewinds and _moved_bytes(recorded) <= REWOUND_BYTES_MAX)
+def errors(recorded: Recorded, *, exhaustive: bool, dense: bool) -> Iterator[Group]:
+    """Class error. `dense`: points cost little, so the full disk and the short write come after every byte."""
     parts: list[_Part] = [
         (operations[0].index, _errnos(recorded, operations)) for operations in alike_operations(recorded, exhaustive)
     ]
     for form in _CUTS:
-        dense = exhaustive or (every_byte and form in (_FULL_DISK, _SHORT))
-        parts += _cut_everywhere(recorded, form, dense)
+        parts += _cut_everywhere(recorded, form, exhaustive or (dense and form in DENSE))
     parts += _limits(recorded, FaultClass.ERROR, IGNORED, exhaustive)
     parts.sort(key=lambda part: part[0])
     return chain.from_iterable(groups for _, groups in parts)
@@ -79,7 +79,13 @@ def kills(recorded: Recorded, *, exhaustive: bool, limits: bool = True) -> Itera
             yield from groups
 
 
-def _moved_bytes(recorded: Recorded) -> int:
+def is_dense(fault: Fault) -> bool:
+    """Whether it is one of those that come after every byte where points cost little."""
+    return bool(fault.byte) and (fault.form, fault.error, fault.sticky) in _DENSE
+
+
+def moved_bytes(recorded: Recorded) -> int:
+    """How many bytes all transfers move."""
     return sum(transfer.size_bytes for transfer in recorded.transfers())
 
 

@@ -27,6 +27,13 @@ def _field(tid: int, name: bytes) -> int:
     return 0
 
 
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+    return bool(caught >> (number - 1) & 1)
+
+
 def tracer_of(tid: int) -> int:
     """The thread that traces this task; 0 where none does."""
     return _field(tid, b"TracerPid:")

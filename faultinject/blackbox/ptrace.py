@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import signal
-from ctypes import c_int, c_long, c_uint64, c_ulong
+from ctypes import c_int, c_long, c_uint64, c_ulong, c_void_p
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -92,6 +92,8 @@ def c_library() -> ctypes.PyDLL:
     libc.personality.restype = c_int
     libc.syscall.restype = c_long
     libc.process_vm_readv.restype = libc.process_vm_writev.restype = c_long
+    libc.pthread_sigmask.argtypes = (c_int, c_void_p, c_void_p)
+    libc.pthread_sigmask.restype = c_int
     return libc
 
 

@@ -107,6 +107,8 @@ class Text:
     def _make(self, path: str, node: Node) -> None:
         if node.kind is NodeKind.DIRECTORY:
             self.add(f"mkdir {path}")
+        elif node.kind is NodeKind.FIFO:
+            self.add(f"mkfifo -m {node.mode:o} {path}")
         elif len(node.data) > EMBEDDED_BYTES_MAX:
             self.add(comment(f"In the audit it holds {len(node.data)} bytes of which most are others."))
             self.add(f"head -c {len(node.data)} /dev/zero | tr '\\0' o >{path}")

@@ -27,7 +27,7 @@ from faultinject.blackbox.ptrace import (
     WALL,
     Ptrace,
 )
-from faultinject.blackbox.started import Limits, Program, streams
+from faultinject.blackbox.started import Program, streams
 from faultinject.blackbox.task import Memory, Stop, Task
 from faultinject.blackbox.unrewindable import UnrewindableError
 
@@ -47,7 +47,7 @@ class Single:
         with ExitStack() as stack:
             stdin, self.output, self.errors = stack.enter_context(streams(program))
             command = Command(program.argv, dict(program.environment), program.directory)
-            setup = Setup(None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set)
+            setup = Setup(None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno())
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 pid = launch.start(command, setup, self.ptrace)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -32,19 +31,10 @@ class Program:
     stdin: str | None = None
     timeout_seconds: float = 60
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the program inherits. file_bytes: RLIMIT_FSIZE. ignore_sigxfsz: then write returns EFBIG (setrlimit(2))."""
-
-    file_bytes: int | None = None
-    ignore_sigxfsz: bool = False
-
-    def set(self) -> None:
-        """Called in the new process, before the program starts."""
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN if self.ignore_sigxfsz else signal.SIG_DFL)
-        if self.file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes, resource.RLIM_INFINITY))
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment."""
+        return dict(self.environment)
 
 
 @dataclass(slots=True)
@@ -117,23 +107,3 @@ def streams(program: Program) -> Iterator[tuple[int | None, IO[bytes], IO[bytes]
         finally:
             if stdin is not None:
                 os.close(stdin)
-
-
-@contextmanager
-def started(program: Program, calls: Iterable[str], limits: Limits | None = None) -> Iterator[Running]:
-    """Starts it; nothing of it is left when the statement ends. Raises LaunchError where it cannot be started."""
-    with (
-        streams(program) as (stdin, out, err),
-        Tracer(
-            program.argv,
-            calls=calls,
-            env=dict(program.environment),
-            cwd=program.directory,
-            stdin=stdin,
-            stdout=out.fileno(),
-            stderr=err.fileno(),
-            timeout_seconds=program.timeout_seconds,
-            prepare=(limits or Limits()).set,
-        ) as tracer,
-    ):
-        yield Running(program, tracer, out, err, limits is not None and limits.file_bytes is not None)

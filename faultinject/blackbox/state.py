@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from faultinject.inject import HarnessError
@@ -19,24 +19,51 @@ _DEPTH_MAX = 200
 
 
 class NodeKind(StrEnum):
-    """What a name stands for. Other are FIFOs, sockets and devices, which are never opened."""
+    """What a name stands for. FIFOs, sockets and device nodes are never opened."""
 
     FILE = "file"
     DIRECTORY = "directory"
     SYMLINK = "symbolic link"
-    OTHER = "special file"
+    FIFO = "FIFO"
+    SOCKET = "socket"
+    DEVICE = "device node"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is there under a name. `data` is the content of a file or the text of a symbolic link, else empty."""
+    """What is there under a name.
+
+    data: the content of a file, the text of a symbolic link, the numbers of a device node, else empty. mode: with which
+    permissions a FIFO, socket or device node is made (mknod(2)); two of them that differ in that alone are equal.
+    """
 
     kind: NodeKind
     data: bytes = b""
+    mode: int = field(default=0, compare=False)
 
+    @classmethod
+    def special(cls, mode: int, device: int) -> Node:
+        """A FIFO, a socket or a device node. mode, device: as mknod(2) takes them and stat(2) gives them."""
+        kind = _SPECIAL.get(stat.S_IFMT(mode), NodeKind.DEVICE)
+        letter = b"b" if stat.S_ISBLK(mode) else b"c"
+        numbers = b"%s %d:%d" % (letter, os.major(device), os.minor(device))
+        return cls(kind, numbers if kind is NodeKind.DEVICE else b"", stat.S_IMODE(mode))
+
+    def make(self, path: str) -> None:
+        """Makes a FIFO, a socket or a device node, which only root may. Raises OSError."""
+        type_, device = _TYPES.get(self.kind, stat.S_IFCHR), 0
+        if self.kind is NodeKind.DEVICE:
+            letter, _, numbers = self.data.partition(b" ")
+            type_ = stat.S_IFBLK if letter == b"b" else stat.S_IFCHR
+            device = os.makedev(*map(int, numbers.split(b":")))
+        os.mknod(path, type_ | self.mode, device)
+        os.chmod(path, self.mode)  # whatever the umask took away
+
+
+_SPECIAL = {stat.S_IFIFO: NodeKind.FIFO, stat.S_IFSOCK: NodeKind.SOCKET}
+_TYPES = {kind: type_ for type_, kind in _SPECIAL.items()}
 
 DIRECTORY = Node(NodeKind.DIRECTORY)
-OTHER = Node(NodeKind.OTHER)
 
 State = Mapping[str, Node]
 """Everything below the watched directories by its key, in the order of the keys; the roots are not listed."""
@@ -119,7 +146,8 @@ class Roots:
                 found[key] = node = Node(NodeKind.FILE, self._content(entry.name, directory_fd, key, left_bytes))
                 left_bytes -= len(node.data)
             else:
-                found[key] = OTHER
+                status = entry.stat(follow_symlinks=False)
+                found[key] = Node.special(status.st_mode, status.st_rdev)
 
         self.walk(visit)
         return dict(sorted(found.items()))
@@ -169,7 +197,7 @@ class Roots:
             if size_bytes > left_bytes:
                 raise StateError(
                     f"{key!r} has {size_bytes} bytes, and with it the watched directories hold more than "
-                    f"{self.limit_bytes}; watch a smaller directory or raise the limit"
+                    f"{self.limit_bytes}; watch a smaller directory or raise the limit (--content-limit)"
                 )
             return read_whole(fd, size_bytes)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from faultinject.blackbox.state import LIMIT_BYTES
 from faultinject.faults import SIGNALS
 
 DIRECTORY = "{dir}"
@@ -40,7 +41,8 @@ class Audited:
     the directory in place of the byte rules. acknowledgement: text on standard output that reports success; empty
     where exit status 0 does. signals: those that the program says it handles. directories: watched besides the
     scratch directory. given: a directory whose content the scratch directory starts with.
-    directory: where the commands run.
+    directory: where the commands run. content_limit_bytes: the watched directories hold no more, since all of it is
+    kept in memory.
     """
 
     argv: tuple[str, ...]
@@ -54,6 +56,7 @@ class Audited:
     directory: str = "."
     stdin: str | None = None
     timeout_seconds: float = 60
+    content_limit_bytes: int = LIMIT_BYTES
 
 
 def with_directory(command: Iterable[str], directory: str) -> tuple[str, ...]:
@@ -109,6 +112,9 @@ class AuditedStart:
         seconds = target["timeout_seconds"]
         if isinstance(seconds, bool) or not 0 < seconds <= threading.TIMEOUT_MAX or math.isnan(seconds):
             raise ValueError(f"timeout_seconds is no number of seconds: {seconds!r}")
+        limit_bytes = target["content_limit_bytes"]
+        if isinstance(limit_bytes, bool) or not isinstance(limit_bytes, int) or limit_bytes <= 0:
+            raise ValueError(f"content_limit_bytes is no number of bytes: {limit_bytes!r}")
         audited = Audited(
             _words(target, "argv"),
             None if target["recover"] is None else _words(target, "recover"),
@@ -121,6 +127,7 @@ class AuditedStart:
             _text(target["directory"]),
             None if target["stdin"] is None else _text(target["stdin"]),
             seconds,
+            limit_bytes,
         )
         return cls(audited, Start(target["start"]))
 

@@ -192,8 +192,7 @@ def _make(fd: int, name: str, item: Item, places: dict[int, _Place]) -> None:
         if kind is NodeKind.SYMLINK:
             os.symlink(os.fsdecode(item.node.data), name, dir_fd=fd)
         else:
-            os.mknod(name, item.status.st_mode, item.status.st_rdev, dir_fd=fd)
-            os.chmod(name, stat.S_IMODE(item.status.st_mode), dir_fd=fd)  # whatever the umask took away
+            item.node.make(f"/proc/self/fd/{fd}/{name}")
         made = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if (made.st_uid, made.st_gid) != (item.status.st_uid, item.status.st_gid):
             os.chown(name, item.status.st_uid, item.status.st_gid, dir_fd=fd, follow_symlinks=False)

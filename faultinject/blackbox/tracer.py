@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from faultinject.blackbox import launch
+from faultinject.blackbox.blocked import block_signals, restore_signals
 from faultinject.blackbox.deadline import Deadline
 from faultinject.blackbox.launch import Command, LaunchError, Setup
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.loop import Loop
 from faultinject.blackbox.nursery import Nursery
 from faultinject.blackbox.ptrace import PTRACE_SYSCALL, Registers, send_signal
@@ -60,8 +61,8 @@ class Tracer(Loop):
 
     argv: the program, found as execvp(3) does. calls: names of system calls to stop at, None for every call; those of
     `ignore` pass. env, cwd: as for this process by default. stdin, stdout, stderr: descriptors, /dev/null by default.
-    timeout_seconds: after that all tasks are killed. prepare: called in the new process before it becomes the program.
-    nursery: starts the program instead, much faster; calls, descriptors and prepare are then those of the nursery.
+    timeout_seconds: after that all tasks are killed. limits: what the program inherits of them.
+    nursery: starts the program instead, much faster; calls and descriptors are then those of the nursery.
 
     `next` hands out a call, which then waits for one of go, answer, finish, finish_as, shorten, follow, deliver.
     Other tasks run meanwhile, but none goes on from a stop outside of `next`: what has been handed back runs from then.
@@ -80,17 +81,15 @@ class Tracer(Loop):
         stdout: int | None = None,
         stderr: int | None = None,
         timeout_seconds: float = 60,
-        prepare: Callable[[], None] | None = None,
+        limits: Limits | None = None,
         nursery: Nursery | None = None,
     ) -> None:
         super().__init__()
-        self._command = Command(tuple(argv), env, cwd)
-        self._setup = Setup(
-            None if calls is None else frozenset(calls), frozenset(ignore), stdin, stdout, stderr, prepare
-        )
+        self._command = Command(tuple(argv), env, cwd, limits or Limits())
+        self._setup = Setup(None if calls is None else frozenset(calls), frozenset(ignore), stdin, stdout, stderr)
         if nursery is not None:
             if self._setup not in (nursery.setup, Setup(None)):
-                raise TracerError("calls, descriptors and prepare belong to the nursery: leave them out here")
+                raise TracerError("calls and descriptors belong to the nursery: leave them out here")
             self._setup = nursery.setup
         self._nursery = nursery
         self._deadline = Deadline(timeout_seconds, self._expire)
@@ -102,7 +101,7 @@ class Tracer(Loop):
             raise TracerError("this thread has a tracer already, or this one has been used: make one for each run")
         self._thread = thread
         _tracing.add(thread)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             if self._nursery is None:
                 pid = launch.start(self._command, self._setup, self._ptrace)
@@ -110,11 +109,10 @@ class Tracer(Loop):
                 pid = self._nursery.start(self._command)
             self._begin(pid)
             self._deadline.arm()
-            # Python runs the handlers of what has arrived meanwhile in here, and they may raise.
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
         except BaseException:
             self.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
             raise
         return self
 
@@ -125,12 +123,12 @@ class Tracer(Loop):
 
     def close(self) -> None:
         """Kills what is left of the program and waits for its end."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        mask = block_signals()
         try:
             self._end()
         finally:
             _tracing.discard(self._thread)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            restore_signals(mask)
 
     def go(self, stop: Stop) -> None:
         """The call runs, and nobody looks at its result."""

@@ -7,6 +7,7 @@ that byte (KVS-FAULT-5). The model follows POSIX: names are links to files, and 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 
 from faultinject.blackbox.content import Content
@@ -305,6 +306,11 @@ class Tree:
     def _symlink(self, operation: Operation) -> None:
         self._make(operation, lambda: self._create(operation, Node(NodeKind.SYMLINK, bytes(operation.data or b""))))
 
+    def _mknod(self, operation: Operation) -> None:
+        kind = Node.special(operation.flags, 0).kind
+        node = Node(kind, bytes(operation.data or b""), stat.S_IMODE(operation.flags))
+        self._make(operation, lambda: self._create(operation, node))
+
     def _mkdir(self, operation: Operation) -> None:
         self._make(operation, lambda: DIRECTORY_ID)
 
@@ -347,6 +353,7 @@ _CHANGES: dict[Op, Callable[[Tree, Operation], None]] = {
     Op.RENAME: Tree._rename,
     Op.UNLINK: Tree._unlink,
     Op.RMDIR: Tree._rmdir,
+    Op.MKNOD: Tree._mknod,
     Op.MKDIR: Tree._mkdir,
     Op.SYMLINK: Tree._symlink,
 }

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faultinject.blackbox.crash import Crashes
+from faultinject.blackbox.launcher import Launcher
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import TEMPORARY_LABEL, clear
 from faultinject.blackbox.run import Ran, run
-from faultinject.blackbox.started import Limits, Program
+from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import Root, Roots, State
 from faultinject.blackbox.tree import Tree
 from faultinject.faults import Fault
@@ -48,13 +50,26 @@ class Watched:
         fault: Fault | None = None,
         recorded: Trace | None = None,
         *,
+        until: int | None = None,
+        patience_seconds: float = 5,
         keep: bool = True,
         ack: bytes = b"",
         limits: Limits | None = None,
         timeout_seconds: float = 20,
     ) -> Ran:
         program = self.program(argv, ack=ack, timeout_seconds=timeout_seconds)
-        return run(program, self.roots, fault, recorded, keep=keep, limits=limits)
+        with Launcher() as launcher:
+            return run(
+                launcher,
+                program,
+                self.roots,
+                fault,
+                recorded,
+                until=until,
+                keep=keep,
+                limits=limits,
+                patience_seconds=patience_seconds,
+            )
 
     def explained(self, argv: list[str]) -> Ran:
         """Runs it without a fault; the model must come to exactly what is there then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import stat
 import sys
 import xml.etree.ElementTree as ElementTree
 from hashlib import sha1
@@ -20,8 +21,8 @@ from faultinject.blackbox.baseline import UnusableError
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.launch import LaunchError
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.place import Place
-from faultinject.blackbox.started import Limits
 from faultinject.blackbox.state import Node, NodeKind, State
 from faultinject.blackbox.subject import Audited, Format, Start
 from faultinject.coverage import Run
@@ -94,9 +95,15 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         pass
 
 
+OUTSIDE = "mkdir -p $1/d && echo x >$1/d/f && rm -rf $0/d && mv $1/d $0/d"
+
+
 def test_what_cannot_be_recorded_is_said_by_name(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"'fifo'.*special files"), planned(of(*saver("fifo")), tmp_path):
+    what = pytest.raises(HarnessError, match=r"brings in from outside|directories from outside")
+    with what, planned(of("sh", "-c", OUTSIDE, "{dir}", str(tmp_path / "outside")), tmp_path):
         pass
+
+
 
 
 def test_a_program_that_refuses_an_existing_file(tmp_path: Path) -> None:
@@ -246,7 +253,7 @@ def test_a_model_that_loses_bytes_is_a_harness_error(tmp_path: Path, monkeypatch
 
 
 def test_a_limit_that_is_not_set_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "set", lambda self: None)
+    monkeypatch.setattr(Limits, "impose", lambda self, pid: None)
     runs = audit(of(*saver()), tmp_path, ERROR)
     assert verdict(runs) is Verdict.NOT_MEASURED
     assert "file-limit" in problems(runs)
@@ -261,11 +268,13 @@ def test_what_it_holds_is_put_back(tmp_path: Path) -> None:
         "a/b": Node(NodeKind.DIRECTORY),
         "a/b/x\n\udcff": Node(NodeKind.FILE, b"1"),
         "l": Node(NodeKind.SYMLINK, b"/etc/passwd"),
-        "p": Node(NodeKind.OTHER),
+        "p": Node(NodeKind.FIFO, mode=0o620),
+        "s": Node(NodeKind.SOCKET, mode=0o755),
         "$TMPDIR/t": Node(NodeKind.FILE, b"2"),
     }
     place.put(state)
     assert place.read() == dict(sorted(state.items()))
+    assert [place.read()[name].mode for name in "ps"] == [0o620, 0o755]
     os.chmod(place.roots.path("a/b"), 0)
     os.chmod(place.roots.path("a"), 0o500)
     place.put({})
@@ -288,9 +297,12 @@ def test_a_start_that_is_given(tmp_path: Path) -> None:
     assert starts(runs) == ["given", "old-entry"]
     assert not (tmp_path / "outside").exists()
     (given / "ro").chmod(0o755)
-    os.mkfifo(given / "ro" / "pipe")
-    with pytest.raises(UnusableError, match="named pipe"), planned(of(*saver(), given=str(given)), tmp_path):
-        pass
+    os.mkfifo(given / "ro" / "pipe", 0o640)
+    os.mknod(given / "ro" / "socket", stat.S_IFSOCK | 0o600)
+    runs = audit(of(*saver(), given=str(given)), tmp_path, KILL)
+    assert verdict(runs) is Verdict.HELD, problems(runs)
+
+
 
 
 def test_as_an_ordinary_user(tmp_path: Path) -> None:
@@ -342,7 +354,7 @@ def test_odd_names_reach_no_terminal_and_no_document_as_they_are(odd: list[Run])
 
 
 def test_junit_has_a_case_for_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "set", lambda self: None)
+    monkeypatch.setattr(Limits, "impose", lambda self, pid: None)
     runs = audit(of(*saver("early"), acknowledgement="saved"), tmp_path)
     root = ElementTree.fromstring(junit(runs))
     assert [suite.get("tests") for suite in root] == ["3", "3"]

@@ -82,3 +82,48 @@ def test_in_another_thread() -> None:
 def test_lies_in_the_future(seconds: float) -> None:
     with pytest.raises(ValueError, match="future"):
         Deadline(seconds, lambda: None)
+
+
+def test_one_clock_serves_all_threads_in_the_order_of_their_times() -> None:
+    acted: list[str] = []
+
+    def work() -> None:
+        deadlines = [Deadline(seconds, lambda name=name: acted.append(name)) for name, seconds in TIMES]  # type: ignore[misc]
+        for deadline in deadlines:
+            deadline.arm()
+        deadlines[2].disarm()
+        time.sleep(0.25)
+        for deadline in deadlines:
+            deadline.disarm()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert acted == ["soon"] * 3 + ["later"] * 3
+    assert sum(thread.name == "deadlines" for thread in threading.enumerate()) == 1
+
+
+TIMES = [("later", 0.16), ("soon", 0.04), ("never", 0.1), ("long after", 60.0)]
+
+
+def test_a_deadline_that_acts_is_waited_for() -> None:
+    steps: list[str] = []
+
+    def act() -> None:
+        steps.append("begins")
+        time.sleep(0.1)
+        steps.append("ends")
+
+    def work() -> None:
+        deadline = Deadline(0.02, act)
+        deadline.arm()
+        time.sleep(0.06)
+        deadline.disarm()
+        steps.append("disarmed")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert steps == ["begins", "ends", "disarmed"]

@@ -11,7 +11,8 @@ import pytest
 
 from faultinject.blackbox.abi import native
 from faultinject.blackbox.describe import CALLS, REFUSED
-from faultinject.blackbox.state import NodeKind
+from faultinject.blackbox.state import Root, Roots
+from faultinject.blackbox.tree import ModelError
 from faultinject.ops import Op
 from tests.faultinject.blackbox.recorded import Watched, only, snippet
 from tests.faultinject.blackbox.traced import compiled, needs_linux
@@ -339,10 +340,40 @@ def test_clones_where_the_file_system_has_them(watched: Watched) -> None:
     assert [clone.offset for clone in clones] == [0, 8192]
 
 
-def test_special_files_are_no_operations_but_seen(watched: Watched) -> None:
-    ran = watched.run(snippet("os.mkfifo(d + '/pipe')\nopen(d + '/a', 'w')"))
-    assert watched.read()["pipe"].kind is NodeKind.OTHER
-    assert {one.name for one in ran.trace} == {"a", None}
+def test_special_files_are_made_and_have_no_content(watched: Watched) -> None:
+    code = (
+        "import socket, stat\nos.chdir(d)\nos.mkfifo('pipe', 0o640)\nos.mknod(d + '/raw', stat.S_IFSOCK | 0o600)\n"
+        "s = [socket.socket(socket.AF_UNIX) for _ in range(4)]\ns[0].bind('short')\ns[1].bind(d + '/long')\ns[2].bind('\\0abstract')\n"
+        "s[3].bind(out + '/sock')\nsocket.socket().bind(('127.0.0.1', 0))\nos.rename('short', 'moved')\nos.unlink('long')\n"
+        "try:\n    os.mkfifo('pipe')\nexcept FileExistsError:\n    pass\nos.link('pipe', 'second')\nopen('a', 'w')"
+    )
+    ran = watched.explained(snippet(code))
+    kinds = {name: str(node.kind) for name, node in watched.read().items()}
+    assert kinds == {"a": "file", "moved": "socket", "pipe": "FIFO", "raw": "socket", "second": "FIFO"}
+    made = only(ran, Op.MKNOD)
+    assert [(one.name, one.error) for one in made] == [
+        ("pipe", 0), ("raw", 0), ("short", 0), ("long", 0), ("pipe", errno.EEXIST),
+    ]  # fmt: skip
+
+
+def test_a_device_node_has_its_numbers(watched: Watched) -> None:
+    if os.geteuid():
+        pytest.skip("only root may make device nodes (mknod(2))")
+    code = "import stat\nfor kind, name in ((stat.S_IFCHR, 'c'), (stat.S_IFBLK, 'b')):\n    os.mknod(d + '/' + name, kind | 0o600, os.makedev(1234, 70000))"
+    watched.explained(snippet(code))
+    state = watched.read()
+    assert {name: (str(node.kind), node.data) for name, node in state.items()} == {
+        "b": ("device node", b"b 1234:70000"),
+        "c": ("device node", b"c 1234:70000"),
+    }
+    for name, node in state.items():
+        node.make(str(watched.base / "out" / name))
+    assert Roots([Root(str(watched.base / "out"))]).read() == state
+
+
+def test_a_directory_from_outside_is_told_of(watched: Watched) -> None:
+    with pytest.raises(ModelError, match="nobody knows what 'x' brings in from outside"):
+        watched.explained(snippet("os.mkdir(out + '/x')\nopen(out + '/x/f', 'w').write('f')\nos.rename(out + '/x', d + '/x')"))
 
 
 def test_a_regular_file_by_mknod(watched: Watched) -> None:

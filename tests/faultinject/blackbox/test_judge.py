@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from faultinject.blackbox.checkers import Stage
 from faultinject.blackbox.judge import Judge
 from faultinject.blackbox.masks import Masks
-from faultinject.blackbox.state import DIRECTORY, OTHER, Node, NodeKind, State
+from faultinject.blackbox.state import DIRECTORY, Node, NodeKind, State
 from faultinject.oracle import Kind, Reported
 
 SUCCESS, FAILURE, NOTHING = Reported.SUCCESS, Reported.FAILURE, Reported.NOTHING
@@ -103,7 +103,7 @@ TABLE = {
         FAULT,
         [("temp-leaked", "d/v")],
     ),
-    "a leaked FIFO": ({**OLD, "p": OTHER}, FAILURE, FAULT, [("temp-leaked", "p")]),
+    "a leaked FIFO": ({**OLD, "p": Node(NodeKind.FIFO)}, FAILURE, FAULT, [("temp-leaked", "p")]),
 }
 
 
@@ -135,11 +135,11 @@ def test_what_is_wrong_is_said(data: bytes, words: str) -> None:
         (but(OLD, f=None), FAILURE, FAULT, "the old file is gone and the new one is not there"),
         (but(OLD, other=None), FAILURE, FAULT, "another file than the ones saved is gone"),
         (but(OLD, other=file(b"oth")), FAILURE, FAULT, "has changed: only the first 3 of 5 bytes are there"),
-        (but(OLD, f=OTHER), FAILURE, FAULT, "it is a special file and was to be a file"),
+        (but(OLD, f=Node(NodeKind.FIFO)), FAILURE, FAULT, "it is a FIFO and was to be a file"),
         (but(OLD, stale=file(b"sx")), FAILURE, FAULT, "the old content is followed by 1 bytes"),
         ({**OLD, **TEMP}, FAILURE, FAULT, "a file of 3 bytes is left although the program lived and reported failure"),
         (
-            {**OLD, "t": DIRECTORY, "t/u": OTHER},
+            {**OLD, "t": DIRECTORY, "t/u": Node(NodeKind.FIFO)},
             FAILURE,
             RECOVERED,
             "a directory with 1 names in it is left after the rec",
@@ -185,7 +185,7 @@ def test_names_that_come_and_go_without_a_fault_are_not_judged() -> None:
     judged = Judge({}, one, Masks.of(one, other))
     assert judged.judge(other, SUCCESS, FAULT) == ()
     assert judged.judge(one, SUCCESS, RECOVERED) == ()
-    assert [f.name for f in judged.judge({**one, "more": OTHER}, SUCCESS, FAULT)] == ["more"]
+    assert [f.name for f in judged.judge({**one, "more": Node(NodeKind.FIFO)}, SUCCESS, FAULT)] == ["more"]
 
 
 @dataclass
@@ -311,7 +311,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 nodes = st.sampled_from(
-    [file(b"old content"), file(b"new content!"), file(b""), file(b"new"), DIRECTORY, link(b"a"), OTHER]
+    [file(b"old content"), file(b"new content!"), file(b""), file(b"new"), DIRECTORY, link(b"a"), Node(NodeKind.FIFO)]
 )
 states = st.dictionaries(st.sampled_from(["a", "b", "c"]), nodes)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faultinject.blackbox.launch import LaunchError
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.nursery import Nursery
 from faultinject.blackbox.tracer import Tracer
 from tests.faultinject.blackbox.traced import compiled, descriptors, needs_linux, python, run
@@ -93,22 +96,17 @@ class TestRefusals:
         assert "environment" in refused(start, ["true"], env={"A=B": "c"})
         assert "environment" in refused(start, ["true"], env={"A": "c\0"})
 
-    def test_prepare_that_fails(self) -> None:
-        def prepare() -> None:
-            raise RuntimeError("no, I will not")
-
-        with (
-            pytest.raises(LaunchError, match="prepare failed: RuntimeError: no, I will not"),
-            Tracer(["true"], calls=[], prepare=prepare),
-        ):
+    def test_a_child_that_dies_before_its_exec(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "setsid", lambda: os.kill(os.getpid(), signal.SIGKILL))
+        with pytest.raises(LaunchError, match="was killed before it became"), Tracer(["true"], calls=[]):
             pass
 
-    def test_prepare_that_dies(self) -> None:
-        with (
-            pytest.raises(LaunchError, match="was killed before it became the program"),
-            Tracer(["true"], calls=[], prepare=lambda: os.kill(os.getpid(), signal.SIGKILL)),
-        ):
-            pass
+    def test_a_limit_that_cannot_be_set(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "not permitted")
+
+        monkeypatch.setattr(resource, "prlimit", no)
+        assert refused(start, ["true"], limits=Limits(3)) == "true: its limit cannot be set: not permitted"
 
     def test_a_descriptor_that_is_closed(self) -> None:
         with (

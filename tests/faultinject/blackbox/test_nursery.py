@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.nursery import Nursery
 from faultinject.blackbox.tracer import Stop, Tracer, TracerError
 from tests.faultinject.blackbox.traced import alive, compiled, descriptors, needs_linux, python, run
@@ -125,22 +126,17 @@ def test_every_call_is_trapped_but_those_of_the_nursery() -> None:
     assert tracer.ending.status == 4
 
 
-def test_prepare_runs_once_for_all(tmp_path: Path) -> None:
-    def prepare() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        with (tmp_path / "log").open("a") as log:
-            log.write("once")
-
-    shell = "echo 0123456789 > $0"
-    with Nursery(calls=[], prepare=prepare) as nursery:
-        for number in range(3):
-            path = tmp_path / str(number)
-            with Tracer(["sh", "-c", shell, str(path)], nursery=nursery) as tracer:
+def test_each_program_has_its_own_limits(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Nursery(calls=[]) as nursery:
+        for limits, expected in ((Limits(4, True), b"0123"), (Limits(6), b"012345"), (None, b"0123456789\n")):
+            path = tmp_path / "saved"
+            with Tracer(["sh", "-c", "echo 0123456789 >$0", str(path)], nursery=nursery, limits=limits) as tracer:
                 run(tracer)
-            assert tracer.ending.status not in (0, None)
-            assert path.read_bytes() == b"0123"
-    assert (tmp_path / "log").read_text() == "once"
+            assert path.read_bytes() == expected
+            if limits is not None:
+                assert tracer.ending.signal == (None if limits.ignore_sigxfsz else signal.SIGXFSZ)
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
 
 
 def test_program_of_many_processes() -> None:

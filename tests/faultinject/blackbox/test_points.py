@@ -51,7 +51,7 @@ def _met(found: list[tuple[int, int, int]]) -> set[tuple[int, int]]:
 def test_limits_are_those_that_a_file_can_meet_and_no_others(found: list[tuple[int, int, int]]) -> None:
     """KVS-AUDIT-4."""
     for groups in (
-        points.errors(_writes(found), exhaustive=True, rewinds=False),
+        points.errors(_writes(found), exhaustive=True, dense=False),
         points.kills(_writes(found), exhaustive=True),
     ):
         faults = [(fault.index, fault.byte or 0) for fault in _limits(groups)]
@@ -71,7 +71,7 @@ def test_a_limit_inside_a_large_write_is_covered_by_class(first: int, second: in
 
 
 def _failing(operation: Operation) -> list[Fault]:
-    groups = points.errors(_recorded(operation), exhaustive=False, rewinds=False)
+    groups = points.errors(_recorded(operation), exhaustive=False, dense=False)
     return [fault for group in groups for fault in group.faults if fault.form is Form.ERRNO]
 
 
@@ -151,16 +151,16 @@ def _brute(calls: list[tuple[Op, int]], fault_class: FaultClass) -> set[str]:
 @given(
     calls=_CALLS,
     fault_class=st.sampled_from([FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL]),
-    rewinds=st.booleans(),
+    dense=st.booleans(),
 )
 def test_every_point_is_there_once_and_classes_stand_for_all_of_them(
-    calls: list[tuple[Op, int]], fault_class: FaultClass, rewinds: bool
+    calls: list[tuple[Op, int]], fault_class: FaultClass, dense: bool
 ) -> None:
     recorded = _run(calls)
 
     def groups(exhaustive: bool) -> list[Group]:
         if fault_class is FaultClass.ERROR:
-            return list(points.errors(recorded, exhaustive=exhaustive, rewinds=rewinds))
+            return list(points.errors(recorded, exhaustive=exhaustive, dense=dense))
         if fault_class is FaultClass.INTERRUPT:
             return list(points.interrupts(recorded, ("SIGINT", "SIGTERM"), exhaustive=exhaustive))
         return list(points.kills(recorded, exhaustive=exhaustive))

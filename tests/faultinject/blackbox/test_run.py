@@ -10,7 +10,7 @@ import pytest
 
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.launch import LaunchError
-from faultinject.blackbox.started import Limits
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.tree import Tree
 from faultinject.faults import ERRNOS, Fault, FaultClass, Form
 from faultinject.inject import HarnessError

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultinject.blackbox.state import DIRECTORY, OTHER, Node, NodeKind, Root, Roots, StateError
+from faultinject.blackbox.state import DIRECTORY, Node, NodeKind, Root, Roots, StateError
 from tests.faultinject.blackbox.unprivileged import unprivileged
 
 
@@ -27,6 +27,7 @@ def test_every_kind_is_read_and_links_are_not_followed(home: str) -> None:
     os.symlink("/etc", f"{home}/away")
     os.symlink(b"\xff", f"{home}/dangling")
     os.mkfifo(f"{home}/fifo")
+    os.chmod(f"{home}/fifo", 0o600)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{home}/sock")
     state = Roots([Root(home)]).read()
@@ -37,9 +38,10 @@ def test_every_kind_is_read_and_links_are_not_followed(home: str) -> None:
         "d/f": Node(NodeKind.FILE, b"\0data"),
         "dangling": Node(NodeKind.SYMLINK, b"\xff"),
         "empty": Node(NodeKind.FILE),
-        "fifo": OTHER,
-        "sock": OTHER,
+        "fifo": Node(NodeKind.FIFO),
+        "sock": Node(NodeKind.SOCKET),
     }
+    assert state["fifo"].mode == 0o600
     assert list(state) == sorted(state)
 
 

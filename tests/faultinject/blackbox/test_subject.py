@@ -67,6 +67,11 @@ def test_a_description_can_be_read_back_from_json(audited: Audited, start: Start
         ("timeout_seconds", 10**30),
         ("timeout_seconds", True),
         ("timeout_seconds", "60"),
+        ("content_limit_bytes", 0),
+        ("content_limit_bytes", -1),
+        ("content_limit_bytes", 1.5),
+        ("content_limit_bytes", True),
+        ("content_limit_bytes", "all"),
     ],
 )
 def test_what_nobody_has_described_is_refused(name: str, value: Any) -> None:

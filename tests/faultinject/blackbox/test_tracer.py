@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from faultinject.blackbox.abi import X86_64, native
+from faultinject.blackbox.limits import Limits
 from faultinject.blackbox.tracer import Finished, Stop, TaskGoneError, Tracer, TracerError, interrupted
 from tests.faultinject.blackbox.traced import alive, compiled, descriptors, needs_linux, python, run
 
@@ -1063,12 +1064,12 @@ class TestInheritance:
         assert os.read(out, 200).split() == [b"SigBlk:", b"0" * 16, b"SigIgn:", b"0" * 16]
         os.close(out)
 
-    def test_prepare_runs_in_the_new_process(self, tmp_path: Path) -> None:
+    def test_limits_are_the_program_s_alone(self, tmp_path: Path) -> None:
         path = tmp_path / "saved"
         with Tracer(
             python(PYTHON_SAVE, str(path)),
             calls=["getppid"],
-            prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4)),
+            limits=Limits(4),
         ) as tracer:
             run(tracer)
         assert tracer.ending.signal == signal.SIGXFSZ or tracer.ending.status == errno.EFBIG
