@@ -110,6 +110,7 @@ def rewinding(
         with rewinder:
             yield Rewinding(rewinder, ran.trace, crashes, place, real)
     finally:
+        place.close()
         real.close()
 
 

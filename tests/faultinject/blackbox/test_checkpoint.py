@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,14 @@ def test_too_much_memory_is_not_compared(tmp_path: Path) -> None:
             point.pages.verify()
 
 
+def until_dead(pid: int) -> None:
+    """A kill takes a moment; nobody has waited for the process yet."""
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_a_task_that_has_died_is_said_to_have(tmp_path: Path) -> None:
     with single(tmp_path, [compiled(CHANGER)]) as process:
         until(process, "lseek")
@@ -174,6 +183,7 @@ def test_a_task_that_has_died_is_said_to_have(tmp_path: Path) -> None:
             calls_after(process, 1)
             point.pages.look()
             os.kill(process.task.pid, 9)
+            until_dead(process.task.pid)
             for act in (point.back, lambda: point.restore(mask=False), point.pages.restore, point.pages.read):
                 with pytest.raises(ProcessLookupError):
                     act()
