@@ -77,7 +77,10 @@ def test_a_right_program_holds_at_every_point(tmp_path: Path) -> None:
         (("false", "{dir}"), "did not report success (exit status 1): it said nothing"),
         (("true", "{dir}"), "changes nothing"),
         (("sh", "-c", "kill -9 $$", "{dir}"), "signal 9"),
-        (("sh", "-c", "echo x >$0/x; printf 'why\\n\\033[1mnot\\n' >&2; exit 3", "{dir}"), "exit status 3): \\x1b[1mnot"),
+        (
+            ("sh", "-c", "echo x >$0/x; printf 'why\\n\\033[1mnot\\n' >&2; exit 3", "{dir}"),
+            "exit status 3): \\x1b[1mnot",
+        ),
         (("sh", "-c", "echo x >$0/x; sleep 9 &", "{dir}"), "did not end within 1 s"),
     ],
 )
@@ -101,12 +104,12 @@ def test_what_cannot_be_recorded_is_said_by_name(tmp_path: Path) -> None:
         pass
 
 
-
-
 def test_a_program_that_refuses_an_existing_file(tmp_path: Path) -> None:
     with planned(of(*saver("refuse")), tmp_path, KILL) as plan:
         assert [one.key.start for one in plan.baselines] == [Start.EMPTY]
-        assert any("not run from the start old-entry" in note and "\\x1b[1mis there already" in note for note in plan.notes)
+        assert any(
+            "not run from the start old-entry" in note and "\\x1b[1mis there already" in note for note in plan.notes
+        )
         assert any("the program fails" in note for note in plan.baselines[0].notes)
         assert plan.baselines[0].again is None
     assert verdict(audit(of(*saver("refuse")), tmp_path)) is Verdict.HELD
@@ -141,7 +144,9 @@ def test_random_names_of_temp_files_are_one_mistake(tmp_path: Path) -> None:
 
 
 def test_a_program_that_does_not_repeat_itself_is_never_held(tmp_path: Path) -> None:
-    script = "echo $$ >$0/x; test $(($(date +%N | sed 's/^0*//;s/...$//') % 2)) = 0 && echo 1 >$0/y && sync $0/y; exit 0"
+    script = (
+        "echo $$ >$0/x; test $(($(date +%N | sed 's/^0*//;s/...$//') % 2)) = 0 && echo 1 >$0/y && sync $0/y; exit 0"
+    )
     runs = audit(of("sh", "-c", script, "{dir}"), tmp_path, KILL)
     assert verdict(runs) is not Verdict.HELD
 
@@ -190,7 +195,9 @@ def test_a_repetition_that_hangs_or_fails_on_what_is_left(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("status", "expected"), [(0, Verdict.HELD), (1, Verdict.VIOLATED), (2, Verdict.HARNESS_ERROR)])
 def test_a_checker_decides(status: int, expected: Verdict, tmp_path: Path) -> None:
-    (tmp_path / "check.sh").write_text(f'test -d "$1" && test "$FAULTINJECT_STAGE" = fault && echo "it is wrong" && exit {status}; exit 0')
+    (tmp_path / "check.sh").write_text(
+        f'test -d "$1" && test "$FAULTINJECT_STAGE" = fault && echo "it is wrong" && exit {status}; exit 0'
+    )
     runs = audit(of(*saver(), check=("sh", str(tmp_path / "check.sh"))), tmp_path, KILL)
     assert verdict(runs) is expected
     if expected is Verdict.VIOLATED:
@@ -294,8 +301,6 @@ def test_a_start_that_is_given(tmp_path: Path) -> None:
     assert verdict(runs) is Verdict.HELD, problems(runs)
 
 
-
-
 def test_as_an_ordinary_user(tmp_path: Path) -> None:
     argv = saver("closed")
     os.chmod(Path(argv[0]).parent, 0o755)
@@ -312,7 +317,9 @@ def test_as_an_ordinary_user(tmp_path: Path) -> None:
 def test_directories_of_runs_are_as_long_as_each_other(tmp_path: Path) -> None:
     with planned(of(*saver()), tmp_path, KILL) as plan, plan.units[0].enter() as executor:
         assert isinstance(executor, AuditExecutor)
-        lengths = {len(path.parts[-1]) for path in (tmp_path / "audit").iterdir() if path.is_dir() and "seed" not in path.name}
+        lengths = {
+            len(path.parts[-1]) for path in (tmp_path / "audit").iterdir() if path.is_dir() and "seed" not in path.name
+        }
         assert lengths == {len(baseline.FIRST[0])}
 
 

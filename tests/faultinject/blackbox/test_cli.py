@@ -76,10 +76,21 @@ def test_directories_that_cannot_be_watched_together(tmp_path: Path) -> None:
     for one, other in ((tmp_path / "a", tmp_path / "a"), (inner, tmp_path / "c")):
         output = wrong("--dir", str(one), "--dir", str(other), "true", "{dir}")
         assert ("name the outer one alone" in output) is (one == other)
-    assert "name the outer one" in wrong("--dir", str(tmp_path / "e" / "f"), "--dir", str(tmp_path / "g"), "--dir", str(tmp_path / "g" / "h"), "true", "{dir}")
+    assert "name the outer one" in wrong(
+        "--dir",
+        str(tmp_path / "e" / "f"),
+        "--dir",
+        str(tmp_path / "g"),
+        "--dir",
+        str(tmp_path / "g" / "h"),
+        "true",
+        "{dir}",
+    )
 
 
-def test_the_directory_of_scratch_directories_cannot_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_directory_of_scratch_directories_cannot_be_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert "set TMPDIR" in wrong("--dir", str(tmp_path), "true", "{dir}")
 
@@ -99,8 +110,30 @@ def test_options_together(tmp_path: Path) -> None:
     (tmp_path / "save.sh").write_text(
         'test -e "$1/kept" && cat >"$1/x.tmp" && cp "$1/x.tmp" "$2/copy" && mv "$1/x.tmp" "$1/x" && rm "$2/copy" && echo saved; exit 7'
     )
-    args = ["--init", "given", "--stdin", "input", "--cwd", str(tmp_path), "--dir", "beside", "--ack", "line:saved", "--timeout", "20"]
-    args += ["--recover", "sh -c 'rm -f {dir}/x.tmp beside/copy'", "--check", "test -d", "--class", "kill", "--jobs", "2"]
+    args = [
+        "--init",
+        "given",
+        "--stdin",
+        "input",
+        "--cwd",
+        str(tmp_path),
+        "--dir",
+        "beside",
+        "--ack",
+        "line:saved",
+        "--timeout",
+        "20",
+    ]
+    args += [
+        "--recover",
+        "sh -c 'rm -f {dir}/x.tmp beside/copy'",
+        "--check",
+        "test -d",
+        "--class",
+        "kill",
+        "--jobs",
+        "2",
+    ]
     args += ["--json", "r.json", "--junit", "r.xml", "--", "sh", "save.sh", "{dir}", "beside"]
     faultinject("audit", *args, directory=tmp_path, code=0)
     report = json.loads((tmp_path / "r.json").read_text())
@@ -125,18 +158,24 @@ def test_reports_on_standard_output_and_what_cannot_be_written(tmp_path: Path) -
 def test_a_limit_on_content(tmp_path: Path) -> None:
     done = faultinject("audit", "--class", "kill", "--content-limit", "100", "--", *saver(), directory=tmp_path, code=3)
     assert "raise the limit (--content-limit)" in " ".join(done.stderr.split())
-    faultinject("audit", "--class", "kill", "--content-limit", "1000", "--jobs", "1", "--", *saver(), directory=tmp_path, code=0)
+    faultinject(
+        "audit", "--class", "kill", "--content-limit", "1000", "--jobs", "1", "--", *saver(), directory=tmp_path, code=0
+    )
     assert "--content-limit BYTES" in faultinject("audit", "--help", directory=tmp_path, code=0).stdout
 
 
 def test_a_budget_chooses(tmp_path: Path) -> None:
     for budget, how, code in (("1e-6", "some points are not measured", 3), ("1e6", "every point is run", 0)):
-        done = faultinject("audit", "--class", "kill", "--budget", budget, "--json", "-", "--", *saver(), directory=tmp_path, code=code)
+        done = faultinject(
+            "audit", "--class", "kill", "--budget", budget, "--json", "-", "--", *saver(), directory=tmp_path, code=code
+        )
         (run, *_) = json.loads(done.stdout)["runs"]
         assert any(how in note for note in run["notes"])
         not_measured = run["classes"]["kill"]["not_measured"]
         assert not_measured == (run["classes"]["kill"]["points"] if code else 0)
-        assert any(f"class kill: {not_measured} points not measured, as the time" in one for one in run["problems"]) is bool(code)
+        assert any(
+            f"class kill: {not_measured} points not measured, as the time" in one for one in run["problems"]
+        ) is bool(code)
 
 
 def test_two_audits_at_once_do_not_meet(tmp_path: Path) -> None:
@@ -164,7 +203,16 @@ def processes(temporary: Path) -> list[int]:
     [("SIGINT", 1.0), ("SIGTERM", 1.0), ("SIGTERM", 2.5), ("SIGHUP", 2.5), ("SIGINT", 3.5), ("SIGKILL", 2.5)],
 )
 def test_a_signal_ends_it_and_all_that_it_has_started(name: str, seconds: float, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from faultinject.cli import main; main()", "audit", "--exhaustive", "--jobs", "2", "--"]
+    command = [
+        sys.executable,
+        "-c",
+        "from faultinject.cli import main; main()",
+        "audit",
+        "--exhaustive",
+        "--jobs",
+        "2",
+        "--",
+    ]
     # Started as the leader of a session, so that the signal reaches this process alone.
     running = subprocess.Popen(
         [*command, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do echo $i >>$0/x; sleep 0.05; done", "{dir}"],

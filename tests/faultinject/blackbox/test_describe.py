@@ -116,7 +116,10 @@ SNIPPETS: dict[str, tuple[str, set[Op]]] = {
         "os.symlink('../d', out + '/in')\nopen(out + '/in/a', 'w').write('a')\nos.rename(out + '/in/a', out + '/in/b')",
         {Op.RENAME},
     ),
-    "a link out of the directory": ("os.symlink(out, d + '/o')\nopen(d + '/o/a', 'w').write('not watched')", {Op.SYMLINK}),
+    "a link out of the directory": (
+        "os.symlink(out, d + '/o')\nopen(d + '/o/a', 'w').write('not watched')",
+        {Op.SYMLINK},
+    ),
     "relative to descriptors": (
         "o = os.open(d, os.O_RDONLY | os.O_DIRECTORY)\nos.mkdir('sub', dir_fd=o)\ns = os.open('sub', os.O_RDONLY, dir_fd=o)\n"
         "f = os.open('x', os.O_WRONLY | os.O_CREAT, dir_fd=s)\nos.write(f, b'x')\n"
@@ -180,8 +183,8 @@ SNIPPETS: dict[str, tuple[str, set[Op]]] = {
         {Op.FSYNC, Op.FDATASYNC, Op.FSYNC_DIRECTORY, Op.SYNC},
     ),
     "calls that fail": (
-        "for code in ('os.unlink(d + \"/no\")', 'os.rename(d + \"/no\", d + \"/x\")', 'os.mkdir(d)', 'open(d + \"/no/no\", \"w\")',\n"
-        "    'os.link(d + \"/no\", d + \"/x\")', 'os.rmdir(d + \"/no\")', 'os.open(d + \"/a\", os.O_WRONLY, dir_fd=99)', 'open(\"\")'):\n"
+        'for code in (\'os.unlink(d + "/no")\', \'os.rename(d + "/no", d + "/x")\', \'os.mkdir(d)\', \'open(d + "/no/no", "w")\',\n'
+        '    \'os.link(d + "/no", d + "/x")\', \'os.rmdir(d + "/no")\', \'os.open(d + "/a", os.O_WRONLY, dir_fd=99)\', \'open("")\'):\n'
         "    try:\n        eval(code)\n    except (OSError, ValueError):\n        pass\nopen(d + '/a', 'w').write('a')",
         {Op.UNLINK, Op.RENAME, Op.MKDIR, Op.LINK, Op.RMDIR},
     ),
@@ -267,7 +270,9 @@ def test_an_unlinked_file_has_no_name(watched: Watched) -> None:
 
 
 def test_msync_knows_a_file_with_a_newline_in_its_name(watched: Watched) -> None:
-    code = "f = os.open(d + '/a\\r\\nb', os.O_RDWR | os.O_CREAT)\nos.ftruncate(f, 4096)\nm = mmap.mmap(f, 4096)\nm.flush()"
+    code = (
+        "f = os.open(d + '/a\\r\\nb', os.O_RDWR | os.O_CREAT)\nos.ftruncate(f, 4096)\nm = mmap.mmap(f, 4096)\nm.flush()"
+    )
     assert [one.name for one in only(watched.explained(snippet(code)), Op.MSYNC)] == ["a\r\nb"]
 
 
@@ -310,7 +315,9 @@ def test_a_fifo_does_not_keep_the_program_waiting(watched: Watched) -> None:
 
 def test_calls_that_would_hide_writes_are_refused(watched: Watched) -> None:
     calls = [call for call in sorted(REFUSED) if call in native().numbers]
-    code = f"for n in {[number(call) for call in calls]}:\n    try:\n        call(n, 0, 0, 0, 0, 0)\n        sys.exit(1)\n"
+    code = (
+        f"for n in {[number(call) for call in calls]}:\n    try:\n        call(n, 0, 0, 0, 0, 0)\n        sys.exit(1)\n"
+    )
     code += f"    except OSError as e:\n        assert e.errno == {errno.ENOSYS}, e\nopen(d + '/a', 'w').write('a')"
     ran = watched.explained(snippet(code))
     assert {note.split()[0] for note in ran.notes} == set(calls)
@@ -366,11 +373,15 @@ def test_a_device_node_has_its_numbers(watched: Watched) -> None:
 
 def test_a_directory_from_outside_is_told_of(watched: Watched) -> None:
     with pytest.raises(ModelError, match="nobody knows what 'x' brings in from outside"):
-        watched.explained(snippet("os.mkdir(out + '/x')\nopen(out + '/x/f', 'w').write('f')\nos.rename(out + '/x', d + '/x')"))
+        watched.explained(
+            snippet("os.mkdir(out + '/x')\nopen(out + '/x/f', 'w').write('f')\nos.rename(out + '/x', d + '/x')")
+        )
 
 
 def test_a_regular_file_by_mknod(watched: Watched) -> None:
-    code = f"os.mknod(d + '/a', 0o{stat.S_IFREG | 0o600:o})\nos.rename(d + '/a', d + '/b')\nopen(d + '/b', 'w').write('b')"
+    code = (
+        f"os.mknod(d + '/a', 0o{stat.S_IFREG | 0o600:o})\nos.rename(d + '/a', d + '/b')\nopen(d + '/b', 'w').write('b')"
+    )
     assert next(one.call for one in only(watched.explained(snippet(code)), Op.OPEN)) == "mknodat"
 
 

@@ -88,7 +88,10 @@ def test_a_program_that_looks_for_a_free_name_is_told_that_it_is_taken() -> None
 
 _CALLS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from([Op.OPEN, Op.FSYNC, Op.CLOSE, Op.RENAME, Op.UNLINK, Op.ACKNOWLEDGE, Op.STORE, Op.SYNC]), st.just(0)),
+        st.tuples(
+            st.sampled_from([Op.OPEN, Op.FSYNC, Op.CLOSE, Op.RENAME, Op.UNLINK, Op.ACKNOWLEDGE, Op.STORE, Op.SYNC]),
+            st.just(0),
+        ),
         st.tuples(st.sampled_from([Op.WRITE, Op.WRITEV, Op.COPY_RANGE]), st.integers(1, 12)),
     ),
     max_size=14,
@@ -101,7 +104,9 @@ def _run(calls: list[tuple[Op, int]]) -> Recorded:
     for index, (op, size_bytes) in enumerate(calls):
         call = "sync" if op is Op.SYNC else ""
         offset = end if op.transfers else None
-        operations.append(Operation(index, op, "f", inode=1, offset=offset, size_bytes=size_bytes, result=size_bytes, call=call))
+        operations.append(
+            Operation(index, op, "f", inode=1, offset=offset, size_bytes=size_bytes, result=size_bytes, call=call)
+        )
         end += size_bytes
     return _recorded(*operations)
 
@@ -120,19 +125,28 @@ def _brute(calls: list[tuple[Op, int]], fault_class: FaultClass) -> set[str]:
         elif fault_class is FaultClass.ERROR and op.fails and op is not Op.SYNC:
             for number in ERRNOS[op]:
                 if (op, number) != (Op.OPEN, errno.EEXIST):
-                    found += [Fault(fault_class, Form.ERRNO, index, op, error=number, sticky=sticky) for sticky in (False, True)]
+                    found += [
+                        Fault(fault_class, Form.ERRNO, index, op, error=number, sticky=sticky)
+                        for sticky in (False, True)
+                    ]
             if size_bytes:
                 found += [Fault(fault_class, Form.SHORT, index, op, byte) for byte in range(size_bytes)]
                 for number, sticky in (
                     (errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False), (errno.EDQUOT, True), (errno.EFBIG, True),
                 ):  # fmt: skip
-                    found += [Fault(fault_class, Form.CUT, index, op, byte, number, sticky) for byte in range(1, size_bytes)]
+                    found += [
+                        Fault(fault_class, Form.CUT, index, op, byte, number, sticky) for byte in range(1, size_bytes)
+                    ]
     assert len({fault.id for fault in found}) == len(found)
     return {fault.id for fault in found}
 
 
 @settings(deadline=None)
-@given(calls=_CALLS, fault_class=st.sampled_from([FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL]), dense=st.booleans())
+@given(
+    calls=_CALLS,
+    fault_class=st.sampled_from([FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL]),
+    dense=st.booleans(),
+)
 def test_every_point_is_there_once_and_classes_stand_for_all_of_them(
     calls: list[tuple[Op, int]], fault_class: FaultClass, dense: bool
 ) -> None:
@@ -151,6 +165,8 @@ def test_every_point_is_there_once_and_classes_stand_for_all_of_them(
     assert sorted(ids) == sorted(_brute(calls, fault_class))
 
     by_class = groups(False)
-    expanded = [fault.id for group in by_class for fault in (group.every() if group.lemma and group.every else group.faults)]
+    expanded = [
+        fault.id for group in by_class for fault in (group.every() if group.lemma and group.every else group.faults)
+    ]
     assert sorted(expanded) == sorted(group.faults[0].id for group in single)
     assert sum(group.points for group in by_class) == len(single)

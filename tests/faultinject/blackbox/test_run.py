@@ -169,7 +169,12 @@ def test_a_kill_anywhere_leaves_what_the_model_says(writer: Writer) -> None:
     for fault in faults:
         writer.watched.clear()
         ran = writer.watched.run(writer.argv, fault, writer.trace, keep=False)
-        assert (ran.fired, ran.ending.killed, ran.ending.signal, ran.reported) == (1, True, signal.SIGKILL, Reported.NOTHING)
+        assert (ran.fired, ran.ending.killed, ran.ending.signal, ran.reported) == (
+            1,
+            True,
+            signal.SIGKILL,
+            Reported.NOTHING,
+        )
         assert writer.watched.read() == writer.crashes.state(fault), fault.id
 
 
@@ -192,7 +197,9 @@ def test_a_fault_that_the_program_does_not_come_to_is_not_fired(watched: Watched
 
 
 def test_another_operation_at_the_point_is_a_harness_error(watched: Watched) -> None:
-    code = "f = os.open(d + '/x', os.O_WRONLY | os.O_CREAT)\nos.write(f, b'abc') if not os.listdir(out) else os.fsync(f)"
+    code = (
+        "f = os.open(d + '/x', os.O_WRONLY | os.O_CREAT)\nos.write(f, b'abc') if not os.listdir(out) else os.fsync(f)"
+    )
     trace = watched.run(snippet(code)).trace
     write = next(one for one in trace if one.op is Op.WRITE)
     (watched.base / "out" / "flag").touch()
@@ -249,8 +256,10 @@ int main(int n, char **argv) {
 )
 def test_signals(how: str, handled: bool, status: int | None, files: dict[str, bytes], watched: Watched) -> None:
     argv = [compiled(SIGNALLED), watched.directory, how]
-    trace = watched.run(argv).trace if how != "blocked" else Trace(
-        tuple(one for one in watched.run([*argv[:-1], "ignored"]).trace)
+    trace = (
+        watched.run(argv).trace
+        if how != "blocked"
+        else Trace(tuple(one for one in watched.run([*argv[:-1], "ignored"]).trace))
     )
     write = next(one for one in trace if one.op is Op.WRITE)
     watched.clear()
@@ -392,11 +401,15 @@ def test_an_order_that_cannot_be_is_given_up(watched: Watched) -> None:
     first = next(place for place, one in enumerate(operations) if one.task != "0")
     # The first thing is said to be done by a thread that does not exist yet: everybody waits for it.
     odd = Trace((operations[first], *operations[:first], *operations[first + 1 :]))
-    assert not watched.run(snippet(THREADS), Fault(FaultClass.KILL, Form.KILL, len(odd) - 1, Op.EXIT), odd).ending.timed_out
+    assert not watched.run(
+        snippet(THREADS), Fault(FaultClass.KILL, Form.KILL, len(odd) - 1, Op.EXIT), odd
+    ).ending.timed_out
 
 
 def test_no_descriptor_is_left_open(watched: Watched) -> None:
-    argv = snippet("f = os.open(d + '/a', os.O_RDWR | os.O_CREAT)\nos.ftruncate(f, 4096)\nm = mmap.mmap(f, 4096)\nm[0] = 1")
+    argv = snippet(
+        "f = os.open(d + '/a', os.O_RDWR | os.O_CREAT)\nos.ftruncate(f, 4096)\nm = mmap.mmap(f, 4096)\nm[0] = 1"
+    )
     watched.run(argv)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
