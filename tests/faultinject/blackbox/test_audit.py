@@ -104,8 +104,6 @@ def test_what_cannot_be_recorded_is_said_by_name(tmp_path: Path) -> None:
         pass
 
 
-
-
 def test_a_program_that_refuses_an_existing_file(tmp_path: Path) -> None:
     with planned(of(*saver("refuse")), tmp_path, KILL) as plan:
         assert [one.key.start for one in plan.baselines] == [Start.EMPTY]
@@ -301,8 +299,6 @@ def test_a_start_that_is_given(tmp_path: Path) -> None:
     os.mknod(given / "ro" / "socket", stat.S_IFSOCK | 0o600)
     runs = audit(of(*saver(), given=str(given)), tmp_path, KILL)
     assert verdict(runs) is Verdict.HELD, problems(runs)
-
-
 
 
 def test_as_an_ordinary_user(tmp_path: Path) -> None:

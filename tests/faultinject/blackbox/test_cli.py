@@ -158,18 +158,24 @@ def test_reports_on_standard_output_and_what_cannot_be_written(tmp_path: Path) -
 def test_a_limit_on_content(tmp_path: Path) -> None:
     done = faultinject("audit", "--class", "kill", "--content-limit", "100", "--", *saver(), directory=tmp_path, code=3)
     assert "raise the limit (--content-limit)" in " ".join(done.stderr.split())
-    faultinject("audit", "--class", "kill", "--content-limit", "1000", "--jobs", "1", "--", *saver(), directory=tmp_path, code=0)
+    faultinject(
+        "audit", "--class", "kill", "--content-limit", "1000", "--jobs", "1", "--", *saver(), directory=tmp_path, code=0
+    )
     assert "--content-limit BYTES" in faultinject("audit", "--help", directory=tmp_path, code=0).stdout
 
 
 def test_a_budget_chooses(tmp_path: Path) -> None:
     for budget, how, code in (("1e-6", "some points are not measured", 3), ("1e6", "every point is run", 0)):
-        done = faultinject("audit", "--class", "kill", "--budget", budget, "--json", "-", "--", *saver(), directory=tmp_path, code=code)
+        done = faultinject(
+            "audit", "--class", "kill", "--budget", budget, "--json", "-", "--", *saver(), directory=tmp_path, code=code
+        )
         (run, *_) = json.loads(done.stdout)["runs"]
         assert any(how in note for note in run["notes"])
         not_measured = run["classes"]["kill"]["not_measured"]
         assert not_measured == (run["classes"]["kill"]["points"] if code else 0)
-        assert any(f"class kill: {not_measured} points not measured, as the time" in one for one in run["problems"]) is bool(code)
+        assert any(
+            f"class kill: {not_measured} points not measured, as the time" in one for one in run["problems"]
+        ) is bool(code)
 
 
 def test_two_audits_at_once_do_not_meet(tmp_path: Path) -> None:

@@ -373,7 +373,9 @@ def test_a_device_node_has_its_numbers(watched: Watched) -> None:
 
 def test_a_directory_from_outside_is_told_of(watched: Watched) -> None:
     with pytest.raises(ModelError, match="nobody knows what 'x' brings in from outside"):
-        watched.explained(snippet("os.mkdir(out + '/x')\nopen(out + '/x/f', 'w').write('f')\nos.rename(out + '/x', d + '/x')"))
+        watched.explained(
+            snippet("os.mkdir(out + '/x')\nopen(out + '/x/f', 'w').write('f')\nos.rename(out + '/x', d + '/x')")
+        )
 
 
 def test_a_regular_file_by_mknod(watched: Watched) -> None:
