@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
 from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.faults import FaultClass
+from faultinject.persistence.profiles import STRICT
 from faultinject.sweep import Unit
 
 PARTS_A_JOB = 4
@@ -42,6 +43,7 @@ def plan_audit(
     jobs: int,
     exhaustive: bool = False,
     budget_seconds: float | None = None,
+    profiles: Sequence[str] = (STRICT,),
 ) -> Audit:
     """Runs the program without faults and plans the rest. `base`: an empty directory for all that is made.
 
@@ -67,7 +69,7 @@ def plan_audit(
         file = base / f"baseline-{number}"
         file.write_bytes(pickle.dumps(baseline))
         parts = jobs * PARTS_A_JOB if jobs > 1 else 1
-        enter = partial(_enter, file, base)
+        enter = partial(_enter, file, base, tuple(profiles))
         units += [
             Unit(baseline.key, fault_class, part, parts, exhaustive, enter)
             for fault_class in wanted
@@ -81,7 +83,7 @@ _open: dict[Path, AuditExecutor] = {}
 
 
 @contextmanager
-def _enter(file: Path, base: Path) -> Iterator[AuditExecutor]:
+def _enter(file: Path, base: Path, profiles: Sequence[str]) -> Iterator[AuditExecutor]:
     executor = _open.get(file)
     if executor is None:
         _pin(base)
@@ -90,7 +92,7 @@ def _enter(file: Path, base: Path) -> Iterator[AuditExecutor]:
             other.place.restore()  # directories besides the scratch directory are the same for all
         place = Place(baseline.key.audited, _own(base), baseline.seed, aside=True)
         aside = None if baseline.rewinds else Place(baseline.key.audited, _own(base), baseline.seed)
-        executor = _open[file] = opened(baseline, place, aside)
+        executor = _open[file] = opened(baseline, place, aside, profiles)
     yield executor
 
 
@@ -99,16 +101,22 @@ def _own(base: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="", dir=base))
 
 
-def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> AuditExecutor:
+def opened(
+    baseline: Baseline, place: Place, aside: Place | None = None, profiles: Sequence[str] = (STRICT,)
+) -> AuditExecutor:
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
     audited = baseline.key.audited
     checker: Checker | None = format_of(audited).checker
-    command = None if audited.check is None else CommandChecker(
-        with_directory(audited.check, place.directory),
-        working_directory=place.program().directory,
-        timeout_seconds=audited.timeout_seconds,
+    command = (
+        None
+        if audited.check is None
+        else CommandChecker(
+            with_directory(audited.check, place.directory),
+            working_directory=place.program().directory,
+            timeout_seconds=audited.timeout_seconds,
+        )
     )
-    return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command))
+    return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command), checker, profiles)
 
 
 def close_all() -> None:

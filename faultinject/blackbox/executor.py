@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from faultinject.blackbox import points
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.checkers import Checker
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.power import PowerAudit
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
 from faultinject.blackbox.script import script_of
@@ -21,6 +23,7 @@ from faultinject.faults import DEADLY, Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
+from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded
 from faultinject.swept import Result, Swept
 
@@ -54,7 +57,15 @@ class AuditExecutor(Swept):
     aside: None where the program is not rewound.
     """
 
-    def __init__(self, baseline: Baseline, place: Place, aside: Place | None, aftermath: Aftermath) -> None:
+    def __init__(
+        self,
+        baseline: Baseline,
+        place: Place,
+        aside: Place | None,
+        aftermath: Aftermath,
+        checker: Checker | None = None,
+        profiles: Sequence[str] = (STRICT,),
+    ) -> None:
         self.baseline = baseline
         self.place = place
         self.audited = baseline.key.audited
@@ -62,6 +73,8 @@ class AuditExecutor(Swept):
         self._program = place.program()
         self._regions = _regions(baseline)
         self._recorded = _recorded(baseline)
+        self._profiles = profiles
+        self.power = PowerAudit(baseline, aftermath, checker, self._recorded.published)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
@@ -86,6 +99,8 @@ class AuditExecutor(Swept):
         """See `Swept.groups`."""
         if fault_class is FaultClass.ERROR:
             return points.errors(recorded, exhaustive=exhaustive, rewinds=not self.baseline.rewinds)
+        if fault_class is FaultClass.POWER:
+            return self.power.groups(self._profiles, exhaustive=exhaustive)
         if fault_class is FaultClass.INTERRUPT:
             return points.interrupts(recorded, self.audited.signals, exhaustive=exhaustive)
         return points.kills(recorded, exhaustive=exhaustive, limits=self._dies_of_limit(recorded))
@@ -112,13 +127,20 @@ class AuditExecutor(Swept):
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: what a program leaves under one name is one mistake, wherever the fault hits."""
-        return fault.fault_class, finding.kind, self.baseline.canonical(finding.name)
+        profile = fault.what if fault.fault_class is FaultClass.POWER else ""
+        return fault.fault_class, profile, finding.kind, self.baseline.canonical(finding.name)
+
+    def operation(self, fault: Fault, recorded: Recorded) -> str:
+        """See `Swept.operation`."""
+        return super().operation(fault, recorded) if fault.index < len(recorded.trace) else "after the end"
 
     def run(self, fault: Fault) -> Result:
         """See `Swept.run`."""
         reason = self.unmeasurable(fault)
         if reason:
             return Result((), reason)
+        if fault.fault_class is FaultClass.POWER:
+            return Result(self.power.run(fault), executor=SYNTHESISED)
         if fault.form is Form.FILE_LIMIT:
             return self._rerun(fault)
         if fault.fault_class is FaultClass.KILL:
@@ -128,12 +150,20 @@ class AuditExecutor(Swept):
         return result or self._rerun(fault)
 
     def script(self, fault: Fault, finding: Finding) -> str:
-        """See `Swept.script`."""
+        """See `Swept.script`; no public tool takes the power away from a file system."""
+        if fault.fault_class is FaultClass.POWER:
+            return ""
         return script_of(self.baseline, fault, finding, returns=(fault.index, fault.what) in self._returned)
+
+    def repair(self, fault: Fault) -> str:
+        """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
+        if fault.fault_class is not FaultClass.POWER or self.audited.check is not None:
+            return ""
+        return self.power.repair(fault.what)
 
     def unmeasurable(self, fault: Fault) -> str:
         """Why a fault cannot be injected into this program at all; empty where it can."""
-        return _STORED if fault.op is Op.STORE else ""
+        return _STORED if fault.op is Op.STORE and fault.fault_class is not FaultClass.POWER else ""
 
     def perform(self, fault: Fault) -> Performed:
         """Runs a fault for real, on the start; the place is left as the program left it."""
@@ -161,7 +191,7 @@ class AuditExecutor(Swept):
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`."""
-        if fault_class is FaultClass.KILL:
+        if fault_class in (FaultClass.KILL, FaultClass.POWER):
             return None
         end = len(recorded.trace)
         if fault_class is FaultClass.INTERRUPT:
@@ -170,6 +200,8 @@ class AuditExecutor(Swept):
 
     def samples(self, fault_class: FaultClass, recorded: Recorded) -> Iterator[Fault]:
         """See `Swept.samples`: of what was computed or rewound."""
+        if fault_class is FaultClass.POWER:
+            return  # what a disk has lost no real run on this machine could show; `faultinject powercut` can
         if fault_class is FaultClass.KILL:
             groups = points.kills(recorded, exhaustive=False)
             found = [fault for group in groups for fault in group.faults if fault.form is Form.KILL]
@@ -336,6 +368,8 @@ def exhaustive_seconds(baseline: Baseline, classes: Iterable[FaultClass]) -> flo
             each = baseline.run_seconds if baseline.rewinds else _REWIND_SECONDS
         elif fault_class is FaultClass.INTERRUPT:
             groups, each = points.interrupts(recorded, signals, exhaustive=True), baseline.run_seconds
+        elif fault_class is FaultClass.POWER:
+            continue  # the same points in every case
         else:
             groups, each = points.kills(recorded, exhaustive=True), 2 * baseline.run_seconds
         seconds += each * sum(group.points for group in groups)

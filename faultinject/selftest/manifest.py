@@ -100,7 +100,7 @@ class Planted:
         return [compiler, *COMPILER_FLAGS, "-o", str(built / self.name), str(self.path)]
 
 
-_ERROR, _INTERRUPT, _KILL = CLASSES
+_ERROR, _INTERRUPT, _KILL, _POWER = CLASSES
 _SIGNALS = ("SIGINT", "SIGTERM")
 
 
