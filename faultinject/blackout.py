@@ -13,7 +13,7 @@ from dataclasses import replace
 from faultinject.aftermath import Aftermath
 from faultinject.faults import Fault
 from faultinject.ground import MemoryGround
-from faultinject.inject import HarnessError
+from faultinject.inject import HarnessError, InjectingFileSystem
 from faultinject.memory import MemoryFileSystem
 from faultinject.memory_file import MemoryFile
 from faultinject.ops import Op, Operation, Trace
@@ -21,9 +21,9 @@ from faultinject.oracle import Finding
 from faultinject.persistence.machine import NodeKind, StartNode
 from faultinject.persistence.survivors import Survived
 from faultinject.plan import SECTOR_BYTES, Group
-from faultinject.power import Left, PowerLoss, PowerRun, Right
+from faultinject.power import Left, PowerRun, PowerRuns, Right
 from faultinject.record import RecordingFileSystem
-from faultinject.repair import repair
+from faultinject.repair import GIVE_UP, repair
 from faultinject.target import Prepared
 
 
@@ -34,16 +34,31 @@ class Blackout:
         self._prepared = prepared
         ground = MemoryGround(prepared)
         self.aftermath = Aftermath(prepared, ground)
+        self._ground = ground
         recorder = RecordingFileSystem(ground.fresh())
         try:
             prepared.act(recorder)
         except Exception as error:
             raise HarnessError(f"the run without a fault failed: {error!r}") from error
-        self.trace = recorder.trace
         self._repairs: dict[str, str] = {}
-        self._power = PowerLoss(self.run_of(self.trace))
+        self._power = PowerRuns(self._run_of(recorder.trace, succeeded=True), self._after_failure)
 
-    def run_of(self, trace: Trace) -> PowerRun:
+    def _after_failure(self, fault: Fault) -> PowerRun | None:
+        """The run in which a sync fails; what the program raises then is its report of failure."""
+        fs = self._ground.fresh()
+        injector = InjectingFileSystem(fs, fault)
+        recorder = RecordingFileSystem(injector, probe=fs)
+        try:
+            self._prepared.act(recorder)
+        except HarnessError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it has not reported success
+            succeeded = False
+        else:
+            succeeded = True
+        return self._run_of(recorder.trace, succeeded=succeeded) if injector.fired else None
+
+    def _run_of(self, trace: Trace, *, succeeded: bool) -> PowerRun:
         """A recorded run of the target, with what is right in it."""
         prepared = self._prepared
         before = prepared.base.files()
@@ -55,7 +70,7 @@ class Blackout:
             {name: _start(file) for name, file in before.items()},
             self._right,
             largest,
-            len(trace) if prepared.is_durable else None,
+            len(trace) if succeeded and prepared.is_durable else None,
             lambda operation: operation.inode in numbers and _inside_a_sector(operation),
         )
 
@@ -88,10 +103,13 @@ class Blackout:
         )
         return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
 
-    def repair(self, profile: str) -> str:
+    def repair(self, fault: Fault) -> str:
         """The syncs that are missing; see `repair.repair`."""
+        if fault.second is not None:
+            return GIVE_UP
+        profile = fault.what
         if profile not in self._repairs:
-            self._repairs[profile] = repair(self.run_of(self.trace), profile, self._holds)
+            self._repairs[profile] = repair(self._power.run, profile, self._holds)
         return self._repairs[profile]
 
     def _holds(self, left: Left) -> bool:
@@ -100,7 +118,7 @@ class Blackout:
 
     def operation(self, fault: Fault) -> str:
         """The operation at a point, for people."""
-        return str(self.trace[fault.index]) if fault.index < len(self.trace) else "after the end"
+        return self._power.operation(fault)
 
 
 def _start(file: MemoryFile) -> StartNode:

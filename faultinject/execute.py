@@ -144,12 +144,12 @@ class Executor(Swept):
 
     def repair(self, fault: Fault) -> str:
         """See `Swept.repair`."""
-        return self._power().repair(fault.what) if fault.fault_class is FaultClass.POWER else ""
+        return self._power().repair(fault) if fault.fault_class is FaultClass.POWER else ""
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: of what a loss of power takes, all that shows the same is one mistake."""
         if fault.fault_class is FaultClass.POWER:
-            return fault.fault_class, fault.what, finding.kind
+            return fault.fault_class, fault.what, fault.second is None, finding.kind
         return super().cause(fault, finding)
 
     def stages(self, fault: Fault) -> Iterator[Stage]:

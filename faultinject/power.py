@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -173,6 +174,68 @@ class PowerLoss:
             found = tuple(Reference(right.pieces, block_bytes, right.ranges) for right in self._run.right(path))
             self._references[path] = found
         return found
+
+
+class PowerRuns:
+    """A recorded run, and for each of its syncs the run in which that sync fails (KVS-POWER-5).
+
+    after: records the run under such a fault; None where it was not injected. A point of that run has the failed sync
+    as its second fault.
+    """
+
+    def __init__(self, run: PowerRun, after: Callable[[Fault], PowerRun | None]) -> None:
+        self.run = run
+        self._after = after
+        self._known: dict[Fault | None, tuple[PowerRun, PowerLoss] | None] = {None: (run, PowerLoss(run))}
+
+    def groups(self, profile: str, *, exhaustive: bool) -> Iterator[Group]:
+        """See `PowerLoss.groups`; of a run with a failed sync, the points behind it."""
+        yield from self._of(None).groups(profile, exhaustive=exhaustive)
+        for failure in sync_failures(self.run.trace):
+            for group in self._of(failure).groups(profile, exhaustive=exhaustive):
+                if group.faults[0].index > failure.index:
+                    yield _behind(group, failure)
+
+    def left(self, fault: Fault) -> Left:
+        """See `PowerLoss.left`."""
+        return self._of(fault.second).left(replace(fault, second=None))
+
+    def operation(self, fault: Fault) -> str:
+        """The operation at a point, for people."""
+        trace = self._run(fault.second)[0].trace
+        where = str(trace[fault.index]) if fault.index < len(trace) else "after the end"
+        return where if fault.second is None else f"{where}, {self.run.trace[fault.second.index]} having failed"
+
+    def _of(self, failure: Fault | None) -> PowerLoss:
+        return self._run(failure)[1]
+
+    def _run(self, failure: Fault | None) -> tuple[PowerRun, PowerLoss]:
+        if failure not in self._known:
+            run = self._after(failure) if failure is not None else None
+            self._known[failure] = None if run is None else (run, PowerLoss(run))
+        known = self._known[failure]
+        if known is None:
+            raise HarnessError(f"{failure.id if failure else ''}: the sync that was to fail was not reached again")
+        return known
+
+
+def sync_failures(trace: Trace) -> Iterator[Fault]:
+    """Each sync of a run, failing once."""
+    for operation in trace:
+        if operation.op in (Op.FSYNC, Op.FDATASYNC, Op.FSYNC_DIRECTORY) and not operation.error:
+            yield Fault(FaultClass.ERROR, Form.ERRNO, operation.index, operation.op, error=errno.EIO)
+
+
+def _behind(group: Group, failure: Fault) -> Group:
+    every = group.every
+
+    def behind() -> Iterator[Fault]:
+        assert every is not None
+        return (fault.then(failure) for fault in every())
+
+    return group._replace(
+        faults=tuple(fault.then(failure) for fault in group.faults), every=None if every is None else behind
+    )
 
 
 def _group(fault: Fault, found: StateClass) -> Group:

@@ -20,6 +20,11 @@ NO_REPAIR = (
     "and fsync the directory"
 )
 
+GIVE_UP = (
+    "report failure where a sync fails, and write the content anew to retry: the pages are marked clean, and a second "
+    "sync succeeds without them"
+)
+
 Holds = Callable[[Left], bool]
 """Whether a state that a loss of power has left is as it should be."""
 

@@ -13,7 +13,7 @@ from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.checkers import Checker
 from faultinject.blackbox.place import Place
-from faultinject.blackbox.power import PowerAudit
+from faultinject.blackbox.power import PowerAudit, Rerun
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
 from faultinject.blackbox.script import script_of
@@ -74,7 +74,7 @@ class AuditExecutor(Swept):
         self._regions = _regions(baseline)
         self._recorded = _recorded(baseline)
         self._profiles = profiles
-        self.power = PowerAudit(baseline, aftermath, checker, self._recorded.published)
+        self.power = PowerAudit(baseline, aftermath, checker, self._recorded.published, self._rerun_recorded)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
@@ -127,12 +127,14 @@ class AuditExecutor(Swept):
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: what a program leaves under one name is one mistake, wherever the fault hits."""
-        profile = fault.what if fault.fault_class is FaultClass.POWER else ""
+        profile = (fault.what, fault.second is None) if fault.fault_class is FaultClass.POWER else ()
         return fault.fault_class, profile, finding.kind, self.baseline.canonical(finding.name)
 
     def operation(self, fault: Fault, recorded: Recorded) -> str:
         """See `Swept.operation`."""
-        return super().operation(fault, recorded) if fault.index < len(recorded.trace) else "after the end"
+        if fault.fault_class is FaultClass.POWER:
+            return self.power.power.operation(fault)
+        return super().operation(fault, recorded)
 
     def run(self, fault: Fault) -> Result:
         """See `Swept.run`."""
@@ -159,7 +161,14 @@ class AuditExecutor(Swept):
         """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
         if fault.fault_class is not FaultClass.POWER or self.audited.check is not None:
             return ""
-        return self.power.repair(fault.what)
+        return self.power.repair(fault)
+
+    def _rerun_recorded(self, fault: Fault) -> Rerun | None:
+        """A run under a fault as class power needs it; None where the fault was not injected."""
+        self.place.restore()
+        inodes = {path: inode for path, (_, inode) in self.place.roots.inodes().items()}
+        ran = self.place.run(fault, self.baseline.trace)
+        return Rerun(ran.trace, ran.reported, inodes) if ran.fired and not ran.ending.timed_out else None
 
     def unmeasurable(self, fault: Fault) -> str:
         """Why a fault cannot be injected into this program at all; empty where it can."""

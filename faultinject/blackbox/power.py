@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.checkers import Checker
 from faultinject.blackbox.state import Node, NodeKind, State
-from faultinject.blackbox.tree import DIRECTORY_ID
 from faultinject.faults import Fault
-from faultinject.ops import Op, Operation
+from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.persistence import machine
 from faultinject.persistence.survivors import Survived
 from faultinject.plan import SECTOR_BYTES, Group
-from faultinject.power import Left, PowerLoss, PowerRun, Right
-from faultinject.repair import repair
+from faultinject.power import Left, PowerRun, PowerRuns, Right
+from faultinject.repair import GIVE_UP, repair
 
 _KINDS = {NodeKind.FILE: machine.NodeKind.FILE, NodeKind.DIRECTORY: machine.NodeKind.DIRECTORY}
+
+
+class Rerun(NamedTuple):
+    """A run that was recorded: its operations, what it reported, and the inodes of what was there before it."""
+
+    trace: Trace
+    reported: Reported
+    inodes: Mapping[str, int]
 
 
 class PowerAudit:
     """Class `power` of one program from one start."""
 
     def __init__(
-        self, baseline: Baseline, aftermath: Aftermath, checker: Checker | None, published: frozenset[int]
+        self,
+        baseline: Baseline,
+        aftermath: Aftermath,
+        checker: Checker | None,
+        published: frozenset[int],
+        rerun: Callable[[Fault], Rerun | None],
     ) -> None:
         self._baseline = baseline
         self._aftermath = aftermath
         self._checker = checker
-        acknowledged = [one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE]
+        self._published = published
+        self._rerun = rerun
+        names, _, by_inode = baseline.crashes.before(0).parts()
+        inodes = {identity: inode for inode, identity in by_inode.items()}
+        known = {path: inodes[identity] for path, identity in names.items() if identity in inodes}
+        run = self._run_of(Rerun(baseline.trace, Reported.SUCCESS, known))
+        self.power = PowerRuns(run, self._after_failure)
+        self._repairs: dict[str, str] = {}
+
+    def _run_of(self, ran: Rerun) -> PowerRun:
+        baseline = self._baseline
+        trace = ran.trace
         largest = max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0)
-        self._run = PowerRun(
-            baseline.trace,
-            _start(baseline),
+        at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
+        return PowerRun(
+            trace,
+            {path: _start(node, ran.inodes.get(path)) for path, node in baseline.old.items()},
             self._right,
             largest,
-            acknowledged[0] if acknowledged else len(baseline.trace),
-            lambda operation: operation.inode in published and _inside_a_sector(operation),
+            at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
+            lambda operation: operation.inode in self._published and _inside_a_sector(operation),
         )
-        self.power = PowerLoss(self._run)
-        self._repairs: dict[str, str] = {}
+
+    def _after_failure(self, fault: Fault) -> PowerRun | None:
+        ran = self._rerun(fault)
+        return None if ran is None else self._run_of(ran)
 
     def _right(self, path: str) -> Sequence[Right]:
         """The old and the new contents of a path; none where it is a leftover, whose content nobody asks for."""
@@ -67,10 +94,13 @@ class PowerAudit:
         found = self._aftermath.of_power_loss(state_of(left), self.reported(left))
         return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
 
-    def repair(self, profile: str) -> str:
+    def repair(self, fault: Fault) -> str:
         """The syncs that are missing; see `repair.repair`."""
+        if fault.second is not None:
+            return GIVE_UP
+        profile = fault.what
         if profile not in self._repairs:
-            self._repairs[profile] = repair(self._run, profile, self._holds)
+            self._repairs[profile] = repair(self.power.run, profile, self._holds)
         return self._repairs[profile]
 
     def _holds(self, left: Left) -> bool:
@@ -107,17 +137,10 @@ def _node(one: Survived) -> Node:
     return Node(NodeKind.FILE, bytes(content))
 
 
-def _start(baseline: Baseline) -> Mapping[str, machine.StartNode]:
-    names, contents, by_inode = baseline.crashes.before(0).parts()
-    inodes = {identity: inode for inode, identity in by_inode.items()}
-    found = {}
-    for path, identity in names.items():
-        node = contents[identity].node()
-        inode = None if identity == DIRECTORY_ID else inodes.get(identity)
-        kind = _KINDS.get(node.kind, machine.NodeKind.OTHER)
-        content = (node.data,) if node.kind is NodeKind.FILE and node.data else ()
-        found[path] = machine.StartNode(kind, content, inode, node)
-    return found
+def _start(node: Node, inode: int | None) -> machine.StartNode:
+    kind = _KINDS.get(node.kind, machine.NodeKind.OTHER)
+    content = (node.data,) if node.kind is NodeKind.FILE and node.data else ()
+    return machine.StartNode(kind, content, inode if kind is machine.NodeKind.FILE else None, node)
 
 
 def _inside_a_sector(operation: Operation) -> bool:
