@@ -328,9 +328,11 @@ class Machine:
 
     def _sync(self, operation: Operation) -> Effect:
         number = self.node_of(operation)
+        if number is None or self.nodes[number].kind is NodeKind.DIRECTORY:
+            return self._sync_directory(operation)  # fdatasync(2) of a directory, whose entries are its data
         for space in self._spaces(operation):
             space.sync()
-        if operation.op is Op.FSYNC and number is not None:
+        if operation.op is Op.FSYNC:
             if self.profile.sync_file is Kept.OWN:
                 self.names.sync_names_of(number)
             elif self.profile.sync_file is Kept.ALL:
