@@ -126,6 +126,22 @@ def content(space: FileSpace, number: int) -> Choice:
     raise IndexError(number)
 
 
+def allowed_sizes(space: FileSpace) -> list[int]:
+    """What the size of a file may be, the one now first."""
+    block_bytes = space.block_bytes
+    least, most = min(space.sizes), max(space.sizes)
+    sizes = {*space.sizes, *range(-(-least // block_bytes) * block_bytes, most, block_bytes)}
+    return sorted(sizes, key=lambda size: (size != space.size_bytes, -size))
+
+
+def held_back_by(space: FileSpace, size_bytes: int) -> int | None:
+    """The block that must have been written back for a size; None where none must."""
+    if space.profile.size is Size.ANY or size_bytes <= space.sizes[0] or size_bytes in space.stated:
+        return None
+    last = (size_bytes - 1) // space.block_bytes
+    return last if last < len(space.blocks) and space.blocks[last].pending else None
+
+
 _Item = tuple[Any, ...]
 
 
@@ -152,7 +168,7 @@ class _Epoch:
         self._space = space
         self._references = references
         self._pending = sorted(space.pending)
-        self._sizes = self._possible_sizes()
+        self._sizes = allowed_sizes(space)
         self._now_bytes = space.size_bytes
         self._end = self._blocks(self._now_bytes)
 
@@ -164,23 +180,8 @@ class _Epoch:
         else:
             yield from self._some()
 
-    def _possible_sizes(self) -> list[int]:
-        """What the size may be, the one now first."""
-        space, block = self._space, self._space.block_bytes
-        least, most = min(space.sizes), max(space.sizes)
-        sizes = {*space.sizes, *range(-(-least // block) * block, most, block)}
-        return sorted(sizes, key=lambda size: (size != space.size_bytes, -size))
-
     def _blocks(self, size_bytes: int) -> int:
         return min(len(self._space.blocks), -(-size_bytes // self._space.block_bytes))
-
-    def _held_back_by(self, size_bytes: int) -> int | None:
-        """The block that must have been written back for this size; None where none must."""
-        space = self._space
-        if space.profile.size is Size.ANY or size_bytes <= space.sizes[0] or size_bytes in space.stated:
-            return None
-        last = (size_bytes - 1) // space.block_bytes
-        return last if last < len(space.blocks) and space.blocks[last].pending else None
 
     def _size_label(self, size_bytes: int) -> int:
         return sum([1 << bit for bit, one in enumerate(self._references) if one.size_bytes == size_bytes])
@@ -194,7 +195,7 @@ class _Epoch:
 
     def _mixtures(self, size_bytes: int) -> _Family:
         """Every combination of what the blocks below a size may hold."""
-        held = self._held_back_by(size_bytes)
+        held = held_back_by(self._space, size_bytes)
         fixed = self._size_label(size_bytes)
         free: list[list[tuple[int, int, int]]] = []
         for index in range(self._blocks(size_bytes)):
@@ -221,7 +222,7 @@ class _Epoch:
         oldest = _Except([flag[0] for flag in flags])
         now_label = self._size_label(now)
         pending = [index for index in self._pending if index < end]
-        held = self._held_back_by(now)
+        held = held_back_by(self._space, now)
         yield _Family(
             [(size, 0) for size in self._sizes if size <= now],
             lambda item: Choice(self._epoch, item[0], len(space.blocks)),
