@@ -22,6 +22,7 @@ from faultinject.faults import FaultClass
 from faultinject.inject import HarnessError
 from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
+from faultinject.profile_option import chosen_profiles, profile_option, profiles_command
 from faultinject.report.document import document
 from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
@@ -53,6 +54,7 @@ def _only(
 
 main.add_command(audit_command)
 main.add_command(selftest_command)
+main.add_command(profiles_command)
 
 
 @main.command("sweep", epilog=EXIT_CODES)
@@ -72,7 +74,13 @@ main.add_command(selftest_command)
     "--scenario", "scenarios", Scenario, f"Only this scenario; may be repeated. One of: {', '.join(Scenario)}.", "NAME"
 )
 @_only("--class", "classes", CLASSES, "Only this fault class; may be repeated. The level needs all.")
+@profile_option
 @_only("--temp", "temps", (TempKind.NAMED, TempKind.UNNAMED), "Only temp files with a name, or without (O_TMPFILE).")
+@click.option(
+    "--durable/--not-durable",
+    default=True,
+    help="Saves that sync before they report success, or that do not (KVS-DURABLE-3).",
+)
 @click.option(
     "--on",
     "ground",
@@ -108,7 +116,9 @@ def sweep_command(
     strategies: tuple[str, ...],
     scenarios: tuple[str, ...],
     classes: tuple[str, ...],
+    named_profiles: tuple[str, ...],
     temps: tuple[str, ...],
+    durable: bool,
     ground: str,
     parent: str | None,
     exhaustive: bool,
@@ -131,12 +141,13 @@ def sweep_command(
     check_writable("--json", json_path)
     root = _real_root(parent) if ground == "real" else None
     work = units(
-        _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps),
+        _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps, durable=durable),
         list(dict.fromkeys(map(FaultClass, classes))) or CLASSES,
         parts=jobs * 2 if exhaustive and jobs > 1 else 1,
         exhaustive=exhaustive,
         real=ground == "real",
         real_parent=root,
+        profiles=chosen_profiles(named_profiles),
     )
     console = Console(stderr=json_path == "-")
     try:
@@ -159,6 +170,8 @@ def _targets(
     strategies: tuple[str, ...],
     scenarios: tuple[str, ...],
     temps: tuple[str, ...],
+    *,
+    durable: bool,
 ) -> list[KvcTarget]:
     default = Source()
     size_bytes = payload_bytes or default.payload_bytes
@@ -179,6 +192,7 @@ def _targets(
         operations=tuple(chosen) or tuple(Operation),
         scenarios=tuple(wanted) or (_of_file() if path is not None else None),
         temps=tuple(dict.fromkeys(map(TempKind, temps))) or (TempKind.UNNAMED, TempKind.NAMED),
+        durable=durable,
     )
     if not found:
         raise click.UsageError("no operation has such a scenario; the scenarios of each: " + _scenario_list())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from faultinject.faults import Fault, FaultClass
 from faultinject.oracle import Finding
+from faultinject.persistence.profiles import STRICT
 from faultinject.target import Subject
 
 
@@ -15,7 +16,7 @@ class Violation:
     """Fault points of one cause: the first one, and how many more behave the same.
 
     operations: each operation at which it shows, with its points. span: first and last byte of the file cut at.
-    script: shell commands that reproduce it, empty where there are none.
+    script: shell commands that reproduce it, and repair: what has to be added to the program; empty where nobody knows.
     """
 
     fault: Fault
@@ -28,6 +29,7 @@ class Violation:
     operations: dict[str, int] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     script: str = ""
+    repair: str = ""
 
     def __post_init__(self) -> None:
         if not self.operations:
@@ -51,7 +53,8 @@ class ClassCount:
     """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error.
 
     unafforded: of those not measured, for how many there was no time. executors: how many runs each executor made,
-    where there are several. void: why the class has no points.
+    where there are several. profiles: points under each persistence profile, in class power. void: why the class has
+    no points.
     """
 
     points: int = 0
@@ -66,6 +69,7 @@ class ClassCount:
     lemmas: set[str] = field(default_factory=set)
     ranges: list[tuple[int, int]] = field(default_factory=list)
     executors: dict[str, int] = field(default_factory=dict)
+    profiles: dict[str, int] = field(default_factory=dict)
     void: str = ""
     unafforded: int = 0
 
@@ -91,6 +95,8 @@ class ClassCount:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for executor, runs in other.executors.items():
             self.executors[executor] = self.executors.get(executor, 0) + runs
+        for profile, points in other.profiles.items():
+            self.profiles[profile] = self.profiles.get(profile, 0) + points
         self.void = self.void or other.void
         self.lemmas |= other.lemmas
         self.cut(other.ranges)
@@ -118,14 +124,17 @@ class Run:
 
     @property
     def level(self) -> int | None:
-        """The crash-safety level: 0, 1 (KVS-LEVEL-1) or 2 (KVS-LEVEL-2); None where it takes a class not measured."""
+        """The crash-safety level from 0 to 3 (KVS-LEVEL-1 to KVS-LEVEL-3); None where it takes a class not measured."""
         if not self._sound(FaultClass.ERROR, FaultClass.INTERRUPT):
             return None
         if any(self.classes[c].violated for c in (FaultClass.ERROR, FaultClass.INTERRUPT)):
             return 0
         if not self._sound(FaultClass.KILL) or self.classes[FaultClass.KILL].violated:
             return 1
-        return 2
+        power = self.classes.get(FaultClass.POWER)
+        if power is None or not self._sound(FaultClass.POWER) or power.violated or STRICT not in power.profiles:
+            return 2
+        return 3
 
     def _sound(self, *classes: FaultClass) -> bool:
         return all(

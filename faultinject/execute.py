@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from faultinject.aftermath import KILLED, Aftermath, rebooted
+from faultinject.blackout import Blackout
 from faultinject.faults import INJECTED_ERROR, Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround
 from faultinject.inject import HarnessError, InjectingFileSystem
 from faultinject.interpose import Interposed
 from faultinject.memory import MemoryFileSystem
 from faultinject.ops import Op, Operation, Trace
-from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
+from faultinject.oracle import Finding, Outcome, Reported
+from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded, pairs, plan
 from faultinject.record import RecordingFileSystem
 from faultinject.signals import InjectedInterrupt, RealTermination, signals_raise
 from faultinject.swept import Result, Swept, UnsoundRunError
-from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
+from faultinject.target import File, Files, PayloadFault, Prepared
 from kvformat.filesystem import FileSystem
 from kvformat.interrupts import InterruptGate
 
 _SUCCEEDED = Outcome(Reported.SUCCESS)
 _FAILED = Outcome(Reported.FAILURE)
-_KILLED = Outcome(Reported.NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,13 @@ CONFIRMED_KILLS = 16
 class Executor(Swept):
     """Executes faults of one prepared target on one ground. What repeats itself is judged once."""
 
-    def __init__(self, prepared: Prepared, ground: Ground) -> None:
+    def __init__(self, prepared: Prepared, ground: Ground, profiles: Sequence[str] = (STRICT,)) -> None:
         self.prepared = prepared
+        self._profiles = profiles
+        self._blackout: Blackout | None = None
         self.ground = ground
-        self.before: Files = ground.files(ground.fresh())
-        self._judged: dict[Hashable, tuple[Finding, ...]] = {}
-        self._healed: dict[Hashable, tuple[Finding, ...]] = {}
+        self.aftermath = Aftermath(prepared, ground)
+        self.before = self.aftermath.before
         self._states: list[tuple[Operation, MemoryFileSystem]] | None = None
 
     def signals(self, fault_class: FaultClass) -> AbstractContextManager[object]:
@@ -73,20 +76,23 @@ class Executor(Swept):
             self.prepared.act(recorder)
         except Exception as error:
             raise HarnessError(f"the run without a fault failed: {error!r}") from error
-        findings = judge(self.prepared, self.before, self.ground.files(fs), _SUCCEEDED, recovered=False)
+        findings = self.aftermath.judged(self.ground.files(fs), _SUCCEEDED, recovered=False)
         if findings:
             raise UnsoundRunError(tuple(findings))
         return _recorded(self.prepared, recorder.trace, self.before)
 
     def groups(self, fault_class: FaultClass, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
         """See `Swept.groups`: those of the plan, and for errors the pairs."""
+        if fault_class is FaultClass.POWER:
+            yield from self._power().groups(self._profiles, exhaustive=exhaustive)
+            return
         yield from plan(fault_class, self.prepared, recorded, exhaustive=exhaustive)
         if fault_class is FaultClass.ERROR:
             yield from pairs(recorded, self.trace, exhaustive=exhaustive)
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`: an exception after the last operation."""
-        if fault_class is FaultClass.KILL or not len(recorded.trace):
+        if fault_class in (FaultClass.KILL, FaultClass.POWER) or not len(recorded.trace):
             return None
         last = recorded.trace[len(recorded.trace) - 1]
         return Fault(fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what=INJECTED_ERROR)
@@ -114,6 +120,8 @@ class Executor(Swept):
         """Executes one fault. Raises HarnessError where the harness itself cannot be trusted."""
         if fault.fault_class is FaultClass.KILL:
             return self._kill(fault)
+        if fault.fault_class is FaultClass.POWER:
+            return Result(self._power().run(fault))
         if fault.form is Form.SIGNAL and threading.current_thread() is not threading.main_thread():
             return Result((), "signals are handled in the main thread alone, and this is another one")
         fs = self.ground.fresh()
@@ -121,29 +129,58 @@ class Executor(Swept):
         outcome, fired = self._act(injector, injector, fault)
         if not fired:
             return Result((), "the operation or byte of the fault was not reached")
-        return Result(self._judge(fs, outcome))
+        return Result(self.aftermath.of_run(fs, outcome))
+
+    def _power(self) -> Blackout:
+        if self._blackout is None:
+            self._blackout = Blackout(self.prepared)
+        return self._blackout
+
+    def operation(self, fault: Fault, recorded: Recorded) -> str:
+        """See `Swept.operation`."""
+        if fault.fault_class is FaultClass.POWER:
+            return self._power().operation(fault)
+        return super().operation(fault, recorded)
+
+    def repair(self, fault: Fault) -> str:
+        """See `Swept.repair`."""
+        return self._power().repair(fault) if fault.fault_class is FaultClass.POWER else ""
+
+    def cause(self, fault: Fault, finding: Finding) -> Hashable:
+        """See `Swept.cause`: of what a loss of power takes, all that shows the same is one mistake."""
+        if fault.fault_class is FaultClass.POWER:
+            return fault.fault_class, fault.what, fault.second is None, finding.kind
+        return super().cause(fault, finding)
 
     def stages(self, fault: Fault) -> Iterator[Stage]:
         """The same as `run`, stage by stage, with the directory as it is at each. Raises HarnessError.
 
-        The fault; after a kill or where a file is left, the recovery; the repetition without a fault.
+        The fault; after a kill, a loss of power or where a file is left, the recovery; the repetition without a fault.
         """
-        fs, outcome = self._run_once(fault)
-        files = self.ground.files(fs)
-        findings = tuple(judge(self.prepared, self.before, files, outcome, recovered=False))
-        yield Stage("the fault", outcome, findings)
-        if outcome.reported is Reported.NOTHING or outcome.excused:
-            failed = self._recover(fs)
+        aftermath, lost_power = self.aftermath, fault.fault_class is FaultClass.POWER
+        expectation = rebooted(self.prepared.expectation) if lost_power else None
+        if lost_power:
+            left, acknowledged = self._power().files(fault)
+            fs, outcome = self.ground.put(left), KILLED
             files = self.ground.files(fs)
-            found = failed + judge(self.prepared, self.before, files, outcome, recovered=True)
+            findings = aftermath.at_power_loss(files, acknowledged=acknowledged)
+        else:
+            fs, outcome = self._run_once(fault)
+            files = self.ground.files(fs)
+            findings = aftermath.judged(files, outcome, recovered=False)
+        yield Stage("the fault", outcome, tuple(findings))
+        if outcome.reported is Reported.NOTHING or outcome.excused:
+            failed = aftermath.recover(fs)
+            files = self.ground.files(fs)
+            found = failed + aftermath.judged(files, outcome, recovered=True, expectation=expectation)
             yield Stage("the recovery", _SUCCEEDED, tuple(found))
-        yield Stage("the repetition", _SUCCEEDED, self._heal(fs, files))
+        yield Stage("the repetition", _SUCCEEDED, aftermath.heal(fs, files, after_reboot=lost_power))
 
     def _run_once(self, fault: Fault) -> tuple[FileSystem, Outcome]:
         """The operation under the fault, on a fresh directory. Raises HarnessError where it does not fire."""
         if fault.fault_class is FaultClass.KILL and fault.form is not Form.NONE:
             fs, fired = self.ground.kill(fault)
-            outcome = _KILLED
+            outcome = KILLED
         else:
             fs = self.ground.fresh()
             injector = InjectingFileSystem(fs, None if fault.form is Form.NONE else fault)
@@ -188,103 +225,14 @@ class Executor(Swept):
             return outcome, payload.fired
         return outcome, injector.fired == (1 if fault.second is None else 2)
 
-    def _judge(self, fs: FileSystem, outcome: Outcome) -> tuple[Finding, ...]:
-        after = self.ground.files(fs)
-        # The verdict depends on the state, on what was reported and on what may be left, and on nothing else.
-        key = None if outcome.excused else self._state_key(fs, after, outcome.reported)
-        if key is not None and key in self._judged:
-            return self._judged[key]
-        findings = judge(self.prepared, self.before, after, outcome, recovered=False)
-        left = [name for name in outcome.excused if name in after and name not in self.before]
-        if left:
-            # It could not be removed and the failure says so: then recovery must be able to.
-            findings += self._recover(fs)
-            after = self.ground.files(fs)
-            findings += judge(self.prepared, self.before, after, outcome, recovered=True)
-        found = (*findings, *self._heal(fs, after))
-        if key is not None:
-            self._judged[key] = found
-        return found
-
-    def _recover(self, fs: FileSystem) -> list[Finding]:
-        """Runs the program's recovery. One that fails has not reclaimed what it should (KVS-INV-3)."""
-        try:
-            self.prepared.recover(fs)
-        except Exception as error:  # noqa: BLE001 - whatever it raises, it is a verdict on the program
-            return [
-                Finding(Kind.ORPHAN_UNRECLAIMED, self.prepared.expectation.target or "", f"recovery failed: {error}")
-            ]
-        return []
-
-    def _heal(self, fs: FileSystem, after: Files) -> tuple[Finding, ...]:
-        """Repeats the operation without a fault: it must succeed, whatever the fault left (KVS-INV-9)."""
-        # Every crash that recovery has undone comes by here in the same state: it is repeated once.
-        key = self._state_key(fs, after, Reported.SUCCESS)
-        if key is not None and key in self._healed:
-            return self._healed[key]
-        prepared = self.prepared
-        expectation = prepared.expectation_of_repetition(after)
-        excused = frozenset(after)
-        findings: list[Finding] = []
-        try:
-            prepared.act(fs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the program did not recover from the fault
-            if not _is_removed(expectation, after):
-                findings.append(Finding(Kind.NEVER_HEALS, expectation.target or "", f"the repetition failed: {error}"))
-        else:
-            outcome = Outcome(Reported.SUCCESS, excused=excused)
-            healed_files = self.ground.files(fs)
-            again = judge(prepared, self.before, healed_files, outcome, recovered=False, expectation=expectation)
-            findings += [
-                Finding(Kind.NEVER_HEALS, finding.name, f"after the repetition: {finding.kind}: {finding.detail}")
-                for finding in again
-            ]
-        healed = tuple(findings)
-        if key is not None:
-            self._healed[key] = healed
-        return healed
-
-    def _state_key(self, fs: FileSystem, after: Files, reported: Reported) -> Hashable | None:
-        """All that a verdict depends on, where that is cheap to tell: None means that it is not."""
-        if not isinstance(fs, MemoryFileSystem) or fs.open_descriptors():
-            return None
-        if after == self.before:
-            return reported
-        new = self.prepared.expectation.new
-        labels = []
-        for name, file in after.items():
-            if file is self.before.get(name):
-                labels.append((name, "before"))
-            elif new is not None and file.same_content(new):
-                labels.append((name, "new"))
-            else:
-                return None
-        return reported, frozenset(labels)
-
     def _kill(self, fault: Fault) -> Result:
         crashed = self._synthesised(fault) if isinstance(self.ground, MemoryGround) else None
         if crashed is None:
             left, killed = self.ground.kill(fault)
             if not killed:
                 return Result((), "the program ended before the point")
-            return Result(self.judge_crash(left))
-        return Result(self.judge_crash(crashed))
-
-    def judge_crash(self, fs: FileSystem) -> tuple[Finding, ...]:
-        """What a kill has left: never visible before recovery, gone after it, and the operation works again."""
-        left = self.ground.files(fs)
-        outcome = _KILLED
-        key = self._state_key(fs, left, outcome.reported)
-        if key is not None and key in self._judged:
-            return self._judged[key]
-        findings = judge(self.prepared, self.before, left, outcome, recovered=False)
-        findings += self._recover(fs)
-        recovered = self.ground.files(fs)
-        findings += judge(self.prepared, self.before, recovered, outcome, recovered=True)
-        found = (*dict.fromkeys(findings), *self._heal(fs, recovered))
-        if key is not None:
-            self._judged[key] = found
-        return found
+            return Result(self.aftermath.of_crash(left))
+        return Result(self.aftermath.of_crash(crashed))
 
     def _synthesised(self, fault: Fault) -> MemoryFileSystem | None:
         """The state after a kill, computed from the recorded run; None where only an execution can tell.
@@ -328,11 +276,6 @@ def _forget_frames(error: BaseException) -> None:
     while link is not None and link.__traceback__ is not None:
         link.__traceback__ = None
         link = link.__cause__ or link.__context__
-
-
-def _is_removed(expectation: Expectation, after: Files) -> bool:
-    """Whether the operation was to remove the target and has: then its repetition rightly fails."""
-    return expectation.target is not None and expectation.new is None and expectation.target not in after
 
 
 def _same_state(prepared: Prepared, one: Files, other: Files) -> bool:

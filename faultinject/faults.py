@@ -29,8 +29,9 @@ class Form(StrEnum):
     exception comes out of the operation, before or after its effect. signal: one arrives before it.
     kill: SIGKILL after `byte` bytes of it. file-limit: RLIMIT_FSIZE ends the file there, and `what` says whether
     SIGXFSZ is ignored or kills (setrlimit(2)). payload-raises, payload-ends, payload-goes-on: the producer
-    raises after `byte` bytes, ends there without a word, or gives one byte too many. none: no fault at all,
-    for what is wrong without one.
+    raises after `byte` bytes, ends there without a word, or gives one byte too many. power-loss: the machine stops
+    after the operation, or after `byte` bytes of it, and leaves a state that the profile `what` allows. none: no
+    fault at all, for what is wrong without one.
     """
 
     NONE = "none"
@@ -45,6 +46,7 @@ class Form(StrEnum):
     PAYLOAD_RAISES = "payload-raises"
     PAYLOAD_ENDS = "payload-ends"
     PAYLOAD_GOES_ON = "payload-goes-on"
+    POWER_LOSS = "power-loss"
 
     @property
     def on_payload(self) -> bool:
@@ -121,7 +123,8 @@ class Fault:
 
     index: of the operation (-1 where the payload's producer is at fault), op: what that operation must be.
     byte: bytes accepted, or produced, before it acts. error: the errno. sticky: it stays (a full disk), else
-    one-shot. what: the exception or signal. second: another fault that hits while the first is cleaned up.
+    one-shot. what: the exception, the signal or the persistence profile. second: another fault that hits while the
+    first is cleaned up. state: which of those that a loss of power may leave, as `Survivor.number`.
     """
 
     fault_class: FaultClass
@@ -133,11 +136,14 @@ class Fault:
     sticky: bool = False
     what: str = ""
     second: Fault | None = None
+    state: str | None = None
 
     @property
     def id(self) -> str:
         """For example `error/5/pwrite/cut@123/ENOSPC/sticky`; `+` joins a second fault."""
         form = str(self.form) if self.byte is None else f"{self.form}@{self.byte}"
+        if self.state is not None:
+            form += f"#{self.state}"
         parts = [str(self.fault_class), str(self.index), str(self.op or "payload"), form]
         if self.error:
             parts.append(errno.errorcode[self.error])
@@ -166,7 +172,7 @@ class Fault:
 
 _ID = re.compile(
     r"(?P<cls>[a-z]+)/(?P<index>-?\d+)/(?P<op>[^/]+)/(?P<form>[a-z-]+)(?:@(?P<byte>\d+))?"
-    r"(?:/(?P<error>E[A-Z0-9]+))?(?P<sticky>/sticky)?(?:/(?P<what>[A-Za-z]+))?"
+    r"(?:#(?P<state>\d+(?:\.\d+)*))?(?:/(?P<error>E[A-Z0-9]+))?(?P<sticky>/sticky)?(?:/(?P<what>[A-Za-z][A-Za-z0-9-]*))?"
 )
 
 
@@ -189,4 +195,5 @@ def parse_fault(text: str) -> Fault:
         match["sticky"] is not None,
         match["what"] or "",
         parse_fault(rest) if plus else None,
+        match["state"],
     )

@@ -7,12 +7,14 @@ import shutil
 import signal
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from faultinject.faults import Fault
 from faultinject.inject import HarnessError, InjectingFileSystem, Killed
 from faultinject.memory import MemoryFileSystem
+from faultinject.memory_file import MemoryFile
 from faultinject.target import File, Files, Prepared
 from kvformat.filesystem import FileSystem, OsFileSystem
 
@@ -25,6 +27,9 @@ class Ground(Protocol):
 
     def files(self, fs: FileSystem) -> Files:
         """What the directory holds now."""
+
+    def put(self, files: Mapping[str, MemoryFile]) -> FileSystem:
+        """A directory with these files and nobody who works on it, as after a start of the machine."""
 
     def kill(self, fault: Fault) -> tuple[FileSystem, bool]:
         """Runs the operation on a fresh directory and kills it; what is left, and whether the kill took place."""
@@ -47,6 +52,10 @@ class MemoryGround:
         """See `Ground.files`."""
         assert isinstance(fs, MemoryFileSystem)
         return fs.files()
+
+    def put(self, files: Mapping[str, MemoryFile]) -> MemoryFileSystem:
+        """See `Ground.put`."""
+        return MemoryFileSystem.holding(files)
 
     def kill(self, fault: Fault) -> tuple[MemoryFileSystem, bool]:
         """See `Ground.kill`: every operation after the fatal one is refused, so nothing changes any more."""
@@ -138,19 +147,25 @@ class RealGround:
 
     def fresh(self) -> OsFileSystem:
         """See `Ground.fresh`."""
-        self._release()
-        directory = Path(self._root) / "directory"
-        if directory.exists():
-            shutil.rmtree(directory)
-        directory.mkdir()
-        for name, content in self._prepared.base.contents().items():
-            (directory / name).write_bytes(content)
-        self._fs = _TrackedFileSystem(directory)
+        self.put(self._prepared.base.files())
+        assert self._fs is not None
         for name in self._prepared.expectation.live:
             # Another open file description: to whoever tries the lock, it is another process.
             fd = self._fs.open(name, os.O_RDWR)
             if not self._fs.try_lock(fd):
                 raise HarnessError(f"the lock of the living writer's {name!r} could not be taken")
+        return self._fs
+
+    def put(self, files: Mapping[str, MemoryFile]) -> OsFileSystem:
+        """See `Ground.put`."""
+        self._release()
+        directory = Path(self._root) / "directory"
+        if directory.exists():
+            shutil.rmtree(directory)
+        directory.mkdir()
+        for name, file in files.items():
+            (directory / name).write_bytes(file.read_all())
+        self._fs = _TrackedFileSystem(directory)
         return self._fs
 
     def files(self, fs: FileSystem) -> Files:

@@ -85,11 +85,13 @@ class KvcTarget:
     scenario: str
     temp: TempKind
     source: Source = field(default_factory=Source)
+    durable: bool = True
 
     @property
     def subject(self) -> str:
         """The operation and the kind of temp file, as reports name them."""
-        return f"kvformat {self.operation}" + ("" if self.temp is TempKind.AUTO else f" ({self.temp} temp)")
+        kind = "" if self.temp is TempKind.AUTO else f" ({self.temp} temp)"
+        return f"kvformat {self.operation}{kind}" + ("" if self.durable else ", not durable")
 
     @property
     def heading(self) -> str:
@@ -111,6 +113,7 @@ class KvcTarget:
             "scenario": str(self.scenario),
             "temp": str(self.temp),
             "source": asdict(self.source),
+            "durable": self.durable,
         }
 
     @classmethod
@@ -122,6 +125,7 @@ class KvcTarget:
             target["scenario"],
             TempKind(target["temp"]),
             Source(**target["source"]),
+            bool(target.get("durable", True)),
         )
 
     def prepare(self) -> KvcPrepared:
@@ -136,6 +140,7 @@ def targets(
     operations: tuple[Operation, ...] = tuple(Operation),
     scenarios: tuple[Scenario, ...] | None = None,
     temps: tuple[TempKind, ...] = (TempKind.UNNAMED, TempKind.NAMED),
+    durable: bool = True,
 ) -> list[KvcTarget]:
     """Every combination that makes sense of operation, strategy, kind of temp file and scenario."""
     chosen = []
@@ -150,7 +155,8 @@ def targets(
             else:
                 combinations = [("-", TempKind.AUTO)]
             chosen += [
-                KvcTarget(operation, strategy, scenario, temp, source or Source()) for strategy, temp in combinations
+                KvcTarget(operation, strategy, scenario, temp, source or Source(), durable)
+                for strategy, temp in combinations
             ]
     return chosen
 
@@ -163,7 +169,7 @@ class KvcPrepared(Prepared):
         self.scenario = Scenario(target.scenario)
         self.content = _content(target.source, self.scenario)
         self.serial = serialize(self.content.entry, now=CREATED)
-        self.options = Options(temp=target.temp)
+        self.options = Options(temp=target.temp, durable=target.durable)
         self._limits = rules.Limits()
         pieces = self.content.pieces
         size_bytes = None if target.strategy in ("staged", "backpatch") else self.content.payload_bytes
@@ -218,6 +224,11 @@ class KvcPrepared(Prepared):
         return self.expectation
 
     @property
+    def is_durable(self) -> bool:
+        """See `Prepared.is_durable`."""
+        return self.target.durable
+
+    @property
     def payload_bytes(self) -> int | None:
         """See `Prepared.payload_bytes`."""
         return self.content.payload_bytes if self.target.operation is Operation.SAVE else None
@@ -238,7 +249,7 @@ class KvcPrepared(Prepared):
         return {region.name: (region.offset, region.end) for region in self._regions if region.size_bytes}
 
     def _action(self) -> Callable[[Store, PayloadFault | None], None]:
-        operation = self.target.operation
+        operation, durable = self.target.operation, self.target.durable
         if operation is Operation.SAVE:
             strategy = Strategy(self.target.strategy)
 
@@ -248,11 +259,11 @@ class KvcPrepared(Prepared):
 
             return save
         if operation is Operation.TOUCH:
-            return lambda store, _: _discard(store.touch(self.name, last_used=TOUCHED))
+            return lambda store, _: _discard(store.touch(self.name, last_used=TOUCHED, durable=durable))
         if operation is Operation.REPLACE_TOOL_MAP:
             return lambda store, _: _discard(store.replace_tool_map(self.name, NEW_TOOLS, options=self.options))
         if operation is Operation.REMOVE:
-            return lambda store, _: store.remove(self.name)
+            return lambda store, _: store.remove(self.name, durable=durable)
         return lambda store, _: _recover_or_raise(store)
 
     def _faulty(self, fault: PayloadFault) -> Payload:

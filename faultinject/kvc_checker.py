@@ -22,6 +22,10 @@ class KvcChecker:
             return data
         return data[: _TIMES.start] + bytes(_TIMES.stop - _TIMES.start) + data[_TIMES.stop :]
 
+    def uncounted(self, path: str) -> tuple[tuple[int, int], ...]:
+        """The bytes of those times."""
+        return ((_TIMES.start, _TIMES.stop),) if self._is_name(path) else ()
+
     def complaint(self, path: str, node: Node) -> str | None:
         """The first problem that a reader has with it, the name included."""
         if node.kind is not NodeKind.FILE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 
 from faultinject.memory_file import MemoryFile
 from kvformat.filesystem import Buffer, FileStatus
@@ -88,6 +89,14 @@ class MemoryFileSystem:
         own.links = 1
         own.synced = len(own.extents)
         self._names[name] = own
+
+    @classmethod
+    def holding(cls, files: Mapping[str, MemoryFile]) -> MemoryFileSystem:
+        """A directory with these files, as a process finds it that starts now; a file is copied when it is changed."""
+        fs = cls()
+        fs._names = dict(files)
+        fs._next_inode = max((file.number for file in files.values()), default=0) + 1
+        return fs
 
     def lose_unsynced(self, fd: int) -> None:
         """What a failed fsync(2) or close(2) means: data that was not synced before is lost (KVS-FAULT-3)."""

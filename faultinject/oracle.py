@@ -123,6 +123,21 @@ def _target(
     return findings
 
 
+def lost_after_acknowledgement(expectation: Expectation, after: Files) -> list[Finding]:
+    """What a loss of power has taken although success had been reported (KVS-INV-7)."""
+    name = expectation.target
+    if name is None:
+        return []
+    file, new = after.get(name), expectation.new
+    if new is None:
+        what = None if file is None else "its removal was reported as done and it is there again"
+    elif file is None:
+        what = "success was reported and after the loss of power there is no such entry"
+    else:
+        what = None if file.same_content(new) else "success was reported and the new content was lost with the power"
+    return [] if what is None else [Finding(Kind.LOST_AFTER_ACK, name, what)]
+
+
 def _leftover(name: str, file: File, outcome: Outcome, recovered: bool) -> list[Finding]:
     what = f"a file of {file.size_bytes} bytes is left"
     if recovered:

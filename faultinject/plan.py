@@ -86,7 +86,7 @@ class Recorded:
 
     def offset_of(self, fault: Fault) -> int | None:
         """The byte of the new file that a fault cuts at, None where it cuts none."""
-        if fault.index < 0 or not self.trace[fault.index].op.transfers:
+        if not 0 <= fault.index < len(self.trace) or not self.trace[fault.index].op.transfers:
             return None
         start = self._transfer(self.trace[fault.index]).file_offset
         return None if start is None else start + (fault.byte or 0)

@@ -61,6 +61,8 @@ class RecordingFileSystem(Interposed):
         fields: dict[str, Any]
         if op in _WITH_NAME:
             fields = {"name": arguments[0]}
+            if op is Op.OPEN:
+                fields["flags"] = arguments[1]
             if op in (Op.RENAME, Op.UNLINK):
                 fields["inode"] = self._named_inode(arguments[0])
             if op is Op.RENAME:

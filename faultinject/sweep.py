@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +16,12 @@ from faultinject.execute import Executor
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround, RealGround
 from faultinject.inject import HarnessError
+from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded
 from faultinject.swept import Result, Swept, UnsoundRunError
 from faultinject.target import Subject, Target
 
-CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
+CLASSES = (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL, FaultClass.POWER)
 """The classes that are swept in process."""
 
 CONFIRMED_MIN = 2
@@ -58,11 +59,19 @@ def units(
     exhaustive: bool = False,
     real: bool = False,
     real_parent: str | None = None,
+    profiles: Sequence[str] = (STRICT,),
 ) -> list[Unit]:
-    """The pieces of a sweep in process, over all targets and classes."""
+    """The pieces of a sweep in process, over all targets and classes. profiles: those of class power."""
     wanted = list(classes)
     return [
-        Unit(target, fault_class, part, parts, exhaustive, partial(_in_process, target, real, real_parent))
+        Unit(
+            target,
+            fault_class,
+            part,
+            parts,
+            exhaustive,
+            partial(_in_process, target, real, real_parent, tuple(profiles)),
+        )
         for target in targets
         for fault_class in wanted
         for part in range(parts)
@@ -70,11 +79,11 @@ def units(
 
 
 @contextmanager
-def _in_process(target: Target, real: bool, real_parent: str | None) -> Iterator[Executor]:
+def _in_process(target: Target, real: bool, real_parent: str | None, profiles: Sequence[str]) -> Iterator[Executor]:
     prepared = target.prepare()
     ground: Ground = RealGround(prepared, real_parent) if real else MemoryGround(prepared)
     try:
-        yield Executor(prepared, ground)
+        yield Executor(prepared, ground, profiles)
     finally:
         ground.shut()
 
@@ -115,6 +124,7 @@ def run_unit(unit: Unit) -> Run:
             run.notes = swept.notes()
             for violation in run.violations:
                 violation.script = swept.script(violation.fault, violation.finding)
+                violation.repair = swept.repair(violation.fault)
     except OSError as error:
         # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
         count = run.classes.setdefault(unit.fault_class, ClassCount())
@@ -183,6 +193,9 @@ class _Sweep:
                 self._give_up(group.points)
                 return
             results.append((fault, self._execute(fault)))
+        if self.unit.fault_class is FaultClass.POWER:
+            profile = group.faults[0].what
+            self.count.profiles[profile] = self.count.profiles.get(profile, 0) + group.points
         if group.lemma is None:
             self._single(group, *results[0])
             return
@@ -264,8 +277,8 @@ class _Sweep:
         """The side condition: every representative was judged alike and went the same way."""
         if len({frozenset(finding.kind for finding in result.findings) for result in results}) > 1:
             return False
-        if self.unit.fault_class is FaultClass.KILL:
-            return True  # a kill is not noticed: the way up to it is the recorded one for every byte
+        if self.unit.fault_class in (FaultClass.KILL, FaultClass.POWER):
+            return True  # neither is noticed: the way up to it is the recorded one for every byte
         ways = set()
         for fault in group.faults:
             if self._is_over():
@@ -316,7 +329,7 @@ class _Sweep:
     def _note(self, fault: Fault, result: Result, points: int, ranges: tuple[tuple[int, int], ...]) -> None:
         recorded = self.recorded
         assert recorded is not None
-        operation = "payload" if fault.index < 0 else str(recorded.trace[fault.index])
+        operation = self.swept.operation(fault, recorded)
         offset = recorded.offset_of(fault)
         region = None if offset is None else self.swept.region_of(offset)
         span = (min(start for start, _ in ranges), max(end for _, end in ranges) - 1) if ranges else None

@@ -89,12 +89,20 @@ class Swept(ABC):
         """Up to this many points a group whose lemma does not apply is run point by point; above it is not measured."""
         return 1_000_000
 
+    def operation(self, fault: Fault, recorded: Recorded) -> str:
+        """The operation at which a fault hits, for people."""
+        return "payload" if fault.index < 0 else str(recorded.trace[fault.index])
+
     def notes(self) -> list[str]:
         """What a reader of the report has to know about how the program was run."""
         return []
 
     def script(self, fault: Fault, finding: Finding) -> str:  # noqa: ARG002 - in process there is no program to run
         """Shell commands that reproduce a finding with public tools; empty where there are none."""
+        return ""
+
+    def repair(self, fault: Fault) -> str:  # noqa: ARG002 - only a loss of power is repaired by a sync
+        """What has to be added to the program so that the fault does no harm; empty where nobody knows."""
         return ""
 
     def regions(self) -> Mapping[str, tuple[int, int]]:

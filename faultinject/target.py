@@ -89,6 +89,11 @@ class Prepared(ABC):
         return self.expectation
 
     @property
+    def is_durable(self) -> bool:
+        """Whether success promises that a loss of power takes nothing back (KVS-DURABLE-3)."""
+        return True
+
+    @property
     def payload_bytes(self) -> int | None:
         """Size of the payload whose producer can be made to fail, None where there is none."""
         return None
@@ -132,7 +137,6 @@ class Subject(Protocol):
 
     def description(self) -> dict[str, Any]:
         """What it takes to run it again, as plain data for a report."""
-
 
 
 class Target(Subject, Protocol):

@@ -51,6 +51,7 @@ class Aftermath:
     def __init__(
         self, baseline: Baseline, place: Place, checker: Checker | None, command: CommandChecker | None
     ) -> None:
+        self.checker = checker
         self._place = place
         self._program = place.program()
         self._command = command
@@ -93,6 +94,14 @@ class Aftermath:
         if known not in self._known:
             self._known[known] = self._all(reported, state, crashed=True, there=there)
         return self._known[known]
+
+    def of_power_loss(self, state: State, reported: Reported) -> Findings:
+        """As after a kill; what had been reported as done and is not there was lost after it (KVS-INV-7)."""
+        return tuple(map(lost, self.of_crash(state, reported).findings))
+
+    def at_power_loss(self, state: State, reported: Reported) -> Findings:
+        """The violations that show at once, by the byte rules: no command is asked."""
+        return tuple(map(lost, self._judge.judge(state, reported, Stage.FAULT)))
 
     def steps(self, reported: Reported, state: State, *, crashed: bool, there: bool = False) -> Iterator[Step]:
         """Stage by stage. With `there` the place holds the state, and then what each stage has left, until the next.
@@ -167,6 +176,13 @@ class Aftermath:
         else:
             found = self._judged(self._place.read(), ran.reported, Stage.REPEATED)
         return Step(Stage.REPEATED, ran.reported, ran.said, found)
+
+
+def lost(finding: Finding) -> Finding:
+    """A false success is one that the loss of power has made false."""
+    if finding.kind is not Kind.FALSE_SUCCESS:
+        return finding
+    return replace(finding, kind=Kind.LOST_AFTER_ACK, detail=f"{finding.detail} after the loss of power")
 
 
 def _digest(state: State) -> bytes:

@@ -6,7 +6,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from faultinject.blackbox.regions import recorded_of
 from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.blackbox.trial import try_rewinding
 from faultinject.faults import FaultClass
+from faultinject.persistence.profiles import STRICT
 from faultinject.sweep import Unit
 
 PARTS_A_JOB = 4
@@ -50,6 +51,7 @@ def plan_audit(
     jobs: int,
     exhaustive: bool = False,
     budget_seconds: float | None = None,
+    profiles: Sequence[str] = (STRICT,),
 ) -> Audit:
     """Runs the program without faults and plans the rest. `base`: an empty directory for all that is made.
 
@@ -76,7 +78,7 @@ def plan_audit(
         file = base / f"baseline-{number}"
         file.write_bytes(pickle.dumps(baseline))
         parts = jobs * PARTS_A_JOB if jobs > 1 else 1
-        enter = partial(_enter, file, base)
+        enter = partial(_enter, file, base, tuple(profiles))
         units += [
             Unit(baseline.key, fault_class, part, parts, exhaustive, enter, block_groups=BLOCK_GROUPS)
             for fault_class in wanted
@@ -94,7 +96,7 @@ _open: dict[Path, AuditExecutor] = {}
 
 
 @contextmanager
-def _enter(file: Path, base: Path) -> Iterator[AuditExecutor]:
+def _enter(file: Path, base: Path, profiles: Sequence[str]) -> Iterator[AuditExecutor]:
     executor = _open.get(file)
     if executor is None:
         _pin(base)
@@ -103,7 +105,7 @@ def _enter(file: Path, base: Path) -> Iterator[AuditExecutor]:
             other.place.restore()  # directories besides the scratch directory are the same for all
         place = Place(baseline.key.audited, _own(base), baseline.seed, aside=True)
         aside = None if baseline.rewinds else Place(baseline.key.audited, _own(base), baseline.seed)
-        executor = _open[file] = opened(baseline, place, aside)
+        executor = _open[file] = opened(baseline, place, aside, profiles)
     yield executor
 
 
@@ -134,9 +136,11 @@ def _tried(baseline: Baseline, base: Path) -> Baseline:
     return replace(tried, dense=is_dense(tried, recorded_of(tried)))
 
 
-def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> AuditExecutor:
+def opened(
+    baseline: Baseline, place: Place, aside: Place | None = None, profiles: Sequence[str] = (STRICT,)
+) -> AuditExecutor:
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
-    return AuditExecutor(baseline, place, aside, _aftermath(baseline, place))
+    return AuditExecutor(baseline, place, aside, _aftermath(baseline, place), profiles)
 
 
 def _aftermath(baseline: Baseline, place: Place) -> Aftermath:

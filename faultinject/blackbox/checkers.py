@@ -33,6 +33,9 @@ class Checker(Protocol):
     def normalise(self, path: str, data: bytes) -> bytes:
         """The content with bytes that do not count, such as times, set to a fixed value. The size stays."""
 
+    def uncounted(self, path: str) -> tuple[tuple[int, int], ...]:
+        """The bytes that `normalise` sets in a complete file under a canonical key, as (start, end)."""
+
     def complaint(self, path: str, node: Node) -> str | None:
         """What a public reader has against a visible entry, None where it accepts it."""
 

@@ -24,7 +24,9 @@ from faultinject.coverage import Run
 from faultinject.faults import SIGNALS, FaultClass
 from faultinject.inject import HarnessError
 from faultinject.oracle import Verdict
+from faultinject.persistence.profiles import STRICT
 from faultinject.printable import printable
+from faultinject.profile_option import chosen_profiles, profile_option
 from faultinject.report.document import document
 from faultinject.report.junit import junit
 from faultinject.report.text import print_report, verdict
@@ -83,6 +85,7 @@ _LINE = "line:"
     type=click.Choice([str(one) for one in CLASSES]),
     help="Only this fault class; may be repeated. The level needs all.",
 )
+@profile_option
 @click.option("--exhaustive", is_flag=True, help="Run every point; no equivalence classes.")
 @click.option(
     "--budget",
@@ -108,6 +111,7 @@ def audit_command(
     timeout: float,
     content_limit: int,
     classes: tuple[str, ...],
+    named_profiles: tuple[str, ...],
     exhaustive: bool,
     budget: float | None,
     jobs: int,
@@ -159,6 +163,7 @@ def audit_command(
         jobs=1 if directories else jobs,
         exhaustive=exhaustive,
         budget=budget,
+        profiles=chosen_profiles(named_profiles),
         console=console,
     )
     print_report(console, runs)
@@ -172,7 +177,14 @@ def audit_command(
 
 
 def run_audit(
-    audited: Audited, classes: list[FaultClass], *, jobs: int, exhaustive: bool, budget: float | None, console: Console
+    audited: Audited,
+    classes: list[FaultClass],
+    *,
+    jobs: int,
+    exhaustive: bool,
+    budget: float | None,
+    profiles: tuple[str, ...] = (STRICT,),
+    console: Console,
 ) -> list[Run]:
     """One audit, with progress; nothing of it is left. Raises click's errors for people."""
     try:
@@ -182,7 +194,15 @@ def run_audit(
     try:
         with terminable(), _scratch(audited) as base:
             with console.status("running the program without faults"):
-                audit = plan_audit(audited, base, classes, jobs=jobs, exhaustive=exhaustive, budget_seconds=budget)
+                audit = plan_audit(
+                    audited,
+                    base,
+                    classes,
+                    jobs=jobs,
+                    exhaustive=exhaustive,
+                    budget_seconds=budget,
+                    profiles=profiles,
+                )
             runs = run_units(list(audit.units), jobs, console, in_pool=True)
     except KeyboardInterrupt as error:
         leave(error, console)

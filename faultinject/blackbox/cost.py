@@ -91,7 +91,7 @@ class Prices:
                 if fault.byte or place not in seen:
                     total += states * self.state_seconds
                     seen.add(place)
-                if group.lemma is not None and fault.fault_class is not FaultClass.KILL:
+                if group.lemma is not None and fault.fault_class not in (FaultClass.KILL, FaultClass.POWER):
                     total += self._baseline.run_seconds  # the way that it went is recorded
             if total > limit_seconds:
                 break

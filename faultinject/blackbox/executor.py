@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,6 +15,7 @@ from faultinject.blackbox.cost import CONFIRMED
 from faultinject.blackbox.file_limit import limits_for, why_not_measured
 from faultinject.blackbox.likeness import are_alike
 from faultinject.blackbox.place import Place
+from faultinject.blackbox.power import PowerAudit, Rerun
 from faultinject.blackbox.regions import recorded_of, regions_of
 from faultinject.blackbox.rewind import Rewinder
 from faultinject.blackbox.run import Ran
@@ -25,6 +26,7 @@ from faultinject.faults import DEADLY, Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
+from faultinject.persistence.profiles import STRICT
 from faultinject.plan import EXHAUSTIVE_BYTES, Group, Recorded
 from faultinject.swept import Result, Swept
 
@@ -55,7 +57,14 @@ class AuditExecutor(Swept):
     aside: None where the program is not rewound. `dense`: as in Baseline, where nothing else is wanted.
     """
 
-    def __init__(self, baseline: Baseline, place: Place, aside: Place | None, aftermath: Aftermath) -> None:
+    def __init__(
+        self,
+        baseline: Baseline,
+        place: Place,
+        aside: Place | None,
+        aftermath: Aftermath,
+        profiles: Sequence[str] = (STRICT,),
+    ) -> None:
         self.baseline = baseline
         self.place = place
         self.audited = baseline.key.audited
@@ -68,6 +77,8 @@ class AuditExecutor(Swept):
         self._patience_seconds = 1 + 4 * baseline.run_seconds
         self._begun: set[Hashable] = set()
         self._series = Series(baseline.canonical)
+        self._profiles = profiles
+        self.power = PowerAudit(baseline, aftermath, self._recorded.published, self._rerun_recorded)
         self._acknowledged_at = next((one.index for one in baseline.trace if one.op is Op.ACKNOWLEDGE), None)
         self._aside = aside
         self._rewinder: Rewinder | None = None
@@ -93,6 +104,8 @@ class AuditExecutor(Swept):
         self._exhaustive = exhaustive
         if fault_class is FaultClass.ERROR:
             return points.errors(recorded, exhaustive=exhaustive, dense=self.dense)
+        if fault_class is FaultClass.POWER:
+            return self.power.groups(self._profiles, exhaustive=exhaustive)
         if fault_class is FaultClass.INTERRUPT:
             return points.interrupts(recorded, self.audited.signals, exhaustive=exhaustive)
         return points.kills(recorded, exhaustive=exhaustive, limits=self._dies_of_limit(recorded))
@@ -119,13 +132,22 @@ class AuditExecutor(Swept):
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: what a program leaves under one name is one mistake, wherever the fault hits."""
-        return fault.fault_class, finding.kind, self.baseline.canonical(finding.name)
+        profile = (fault.what, fault.second is None) if fault.fault_class is FaultClass.POWER else ()
+        return fault.fault_class, profile, finding.kind, self.baseline.canonical(finding.name)
+
+    def operation(self, fault: Fault, recorded: Recorded) -> str:
+        """See `Swept.operation`."""
+        if fault.fault_class is FaultClass.POWER:
+            return self.power.power.operation(fault)
+        return super().operation(fault, recorded)
 
     def run(self, fault: Fault) -> Result:
         """See `Swept.run`."""
         reason = self.unmeasurable(fault)
         if reason:
             return Result((), reason)
+        if fault.fault_class is FaultClass.POWER:
+            return Result(self.power.run(fault), executor=SYNTHESISED)
         if fault.form is Form.FILE_LIMIT:
             return self._rerun(fault)
         if fault.fault_class is FaultClass.KILL:
@@ -139,12 +161,27 @@ class AuditExecutor(Swept):
         return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX, until)
 
     def script(self, fault: Fault, finding: Finding) -> str:
-        """See `Swept.script`."""
+        """See `Swept.script`; no public tool takes the power away from a file system."""
+        if fault.fault_class is FaultClass.POWER:
+            return ""
         return script_of(self.baseline, fault, finding, returns=(fault.index, fault.what) in self._returned)
+
+    def repair(self, fault: Fault) -> str:
+        """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
+        if fault.fault_class is not FaultClass.POWER or self.audited.check is not None:
+            return ""
+        return self.power.repair(fault)
+
+    def _rerun_recorded(self, fault: Fault) -> Rerun | None:
+        """A run under a fault as class power needs it; None where the fault was not injected."""
+        self.place.restore()
+        inodes = {path: inode for path, (_, inode) in self.place.roots.inodes().items()}
+        ran = self.place.run(fault, self.baseline.trace)
+        return Rerun(ran.trace, ran.reported, inodes) if ran.fired and not ran.ending.timed_out else None
 
     def unmeasurable(self, fault: Fault) -> str:
         """Why a fault cannot be injected into this program at all; empty where it can."""
-        return _STORED if fault.op is Op.STORE else ""
+        return _STORED if fault.op is Op.STORE and fault.fault_class is not FaultClass.POWER else ""
 
     def perform(self, fault: Fault) -> Performed:
         """Runs a fault for real, on the start; the place is left as the program left it."""
@@ -172,7 +209,7 @@ class AuditExecutor(Swept):
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`."""
-        if fault_class is FaultClass.KILL:
+        if fault_class in (FaultClass.KILL, FaultClass.POWER):
             return None
         end = len(recorded.trace)
         if fault_class is FaultClass.INTERRUPT:
@@ -181,6 +218,8 @@ class AuditExecutor(Swept):
 
     def samples(self, fault_class: FaultClass, recorded: Recorded) -> Iterator[Fault]:
         """See `Swept.samples`: of what was computed or rewound."""
+        if fault_class is FaultClass.POWER:
+            return  # what a disk has lost no real run on this machine could show; `faultinject powercut` can
         if fault_class is FaultClass.KILL:
             groups = points.kills(recorded, exhaustive=False)
             found = [fault for group in groups for fault in group.faults if fault.form is Form.KILL]

@@ -64,14 +64,17 @@ def _count(count: ClassCount) -> dict[str, Any]:
         "executed": count.executed,
         "lemmas": sorted(count.lemmas),
         "executors": dict(sorted(count.executors.items())),
+        "profiles": dict(count.profiles),
         "void": count.void,
     }
 
 
 def _violation(run: Run, violation: Violation) -> dict[str, Any]:
     script = {"script": violation.script} if violation.script else {}
+    repair = {"repair": violation.repair} if violation.repair else {}
     return {
         **script,
+        **repair,
         "kind": str(violation.finding.kind),
         "class": str(violation.fault.fault_class),
         "point": violation.fault.id,

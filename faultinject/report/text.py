@@ -164,6 +164,8 @@ def _print_violation(console: Console, shown: list[tuple[int, Run, Violation]]) 
         f"   {_shown(repr(finding.name)) + ': ' if finding.name else ''}{_shown(finding.detail)}",
         highlight=False,
     )
+    if violation.repair:
+        console.print(f"   [green]repair[/] {_shown(violation.repair)}", highlight=False)
     points = sum(one.points for _, _, one in shown)
     if points > 1:
         console.print(f"   [dim]{points:,} points: {_shown(_where_all(shown))}[/]", highlight=False)
@@ -210,4 +212,5 @@ _LEVELS = {
     0: "not even L1 (error-safe)",
     1: "L1 (error-safe)",
     2: "L2 (kill-safe)",
+    3: "L3 (power-safe)",
 }

@@ -7,6 +7,8 @@ What `expected` counts on (spec/saving.md, chapters 8 and 9, for files of bytes)
   a file, whoever called it (KVS-INV-2).
 - A temp file left by a kill counts after recovery: the recovery command, and without one the next run of the program.
   What is found then is not found once more after the repetition.
+- Class `power` is judged under the profile `strict`. What a kill leaves a loss of power can leave as well; of what was
+  reported as done and is not there it finds `lost-after-ack`, a success that was false before included.
 - A file that the repetition should give back and does not, another one than the saved included, is `never-heals`.
 """
 
@@ -66,11 +68,13 @@ class Planted:
 
     @property
     def level(self) -> int:
-        """The level that it reaches, as in `coverage.Run.level`: it follows from what is expected (KVS-LEVEL-1, -2)."""
+        """The level that it reaches, as in `coverage.Run.level`: it follows from what is expected."""
         undone = {fault_class for fault_class, _ in self.expected} | self.unmeasured
         if FaultClass.ERROR in undone or FaultClass.INTERRUPT in undone:
             return 0
-        return 1 if FaultClass.KILL in undone else 2
+        if FaultClass.KILL in undone:
+            return 1
+        return 2 if FaultClass.POWER in undone else 3
 
     @property
     def path(self) -> Path:
@@ -100,7 +104,7 @@ class Planted:
         return [compiler, *COMPILER_FLAGS, "-o", str(built / self.name), str(self.path)]
 
 
-_ERROR, _INTERRUPT, _KILL = CLASSES
+_ERROR, _INTERRUPT, _KILL, _POWER = CLASSES
 _SIGNALS = ("SIGINT", "SIGTERM")
 
 
@@ -133,7 +137,14 @@ WRONG = (
     Planted(
         "direct_final.c",
         "A failure removes the half-written file, and the old one is gone with it; a kill leaves the half.",
-        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset(
+            {
+                (_ERROR, Kind.ENTRY_LOST),
+                (_KILL, Kind.PARTIAL_VISIBLE),
+                (_POWER, Kind.PARTIAL_VISIBLE),
+                (_POWER, Kind.ENTRY_LOST),
+            }
+        ),
     ),
     Planted(
         "short_ignored.c",
@@ -144,7 +155,14 @@ WRONG = (
     Planted(
         "close_ignored.c",
         "The bytes of the buffer are written by fclose; where that fails, what arrived is published as a success.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_ERROR, Kind.FALSE_SUCCESS)}),
+        frozenset(
+            {
+                (_ERROR, Kind.PARTIAL_VISIBLE),
+                (_ERROR, Kind.FALSE_SUCCESS),
+                (_POWER, Kind.PARTIAL_VISIBLE),
+                (_POWER, Kind.LOST_AFTER_ACK),
+            }
+        ),
     ),
     Planted(
         "errno_ignored.c",
@@ -154,17 +172,17 @@ WRONG = (
     Planted(
         "rename_early.c",
         "The final name leads to an unfinished file until the last write, and for ever where one fails.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE), (_POWER, Kind.PARTIAL_VISIBLE)}),
     ),
     Planted(
         "unlink_old_first.c",
         "Between unlink and rename there is neither file; a refused rename or a kill leaves it so.",
-        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.ENTRY_LOST)}),
+        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.ENTRY_LOST), (_POWER, Kind.ENTRY_LOST)}),
     ),
     Planted(
         "pid_temp_no_recovery.c",
         "Every run has another temp name, so the next run does not take a killed one's file away.",
-        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED)}),
+        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED), (_POWER, Kind.ORPHAN_UNRECLAIMED)}),
     ),
     Planted(
         "signal_leaves_temp.c",
@@ -180,7 +198,14 @@ WRONG = (
     Planted(
         "never_heals.c",
         "A killed run's lock file stays after the next run, which takes it for a living writer's and fails.",
-        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED), (_KILL, Kind.NEVER_HEALS)}),
+        frozenset(
+            {
+                (_KILL, Kind.ORPHAN_UNRECLAIMED),
+                (_KILL, Kind.NEVER_HEALS),
+                (_POWER, Kind.ORPHAN_UNRECLAIMED),
+                (_POWER, Kind.NEVER_HEALS),
+            }
+        ),
     ),
     Planted(
         "temp_in_tmpdir_left.c",
@@ -189,15 +214,35 @@ WRONG = (
         needs_tmpdir=True,
     ),
     Planted(
+        "no_fsync.c",
+        "After a loss of power the name leads to nothing, or to a part of the content, and success had been reported.",
+        frozenset({(_POWER, Kind.PARTIAL_VISIBLE), (_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
+    Planted(
+        "fsync_after_rename.c",
+        "Between rename and sync a loss of power leaves a name without its content.",
+        frozenset({(_POWER, Kind.PARTIAL_VISIBLE)}),
+    ),
+    Planted(
+        "no_directory_fsync.c",
+        "A loss of power brings the old file back after success was reported.",
+        frozenset({(_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
+    Planted(
+        "fsync_retried.c",
+        "A sync fails, the next one succeeds, and what the first one gave up is published.",
+        frozenset({(_POWER, Kind.PARTIAL_VISIBLE), (_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
+    Planted(
         "wrong_open_w.py",
         "Opening the final name empties it; a failed write and a kill leave a part of the new content.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE), (_POWER, Kind.PARTIAL_VISIBLE)}),
     ),
     Planted("wrong_no_unlink.py", "An exception leaves the temp file.", frozenset({(_ERROR, Kind.TEMP_LEAKED)})),
     Planted(
         "wrong_success.py",
         "A failed save is undone, and the exit status says that it has succeeded.",
-        frozenset({(_ERROR, Kind.FALSE_SUCCESS)}),
+        frozenset({(_ERROR, Kind.FALSE_SUCCESS), (_POWER, Kind.LOST_AFTER_ACK)}),
     ),
 )
 """Programs with one mistake each."""

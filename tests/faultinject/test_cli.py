@@ -267,7 +267,7 @@ def test_ctrl_c_is_quick(tmp_path: Path) -> None:
 
 
 def test_classes_are_those_of_the_sweep() -> None:
-    assert CLASSES == (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL)
+    assert CLASSES == (FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL, FaultClass.POWER)
 
 
 def test_a_file_that_was_named_relative_is_found_from_another_directory(

@@ -23,7 +23,7 @@ from kvformat.options import Strategy
 from kvformat.temp_names import TempKind
 from tests.faultinject.programs import NEW, Tiny, TinyTarget, saver, swept, write_all
 
-ERROR, INTERRUPT, KILL = CLASSES
+ERROR, INTERRUPT, KILL, POWER = CLASSES
 LONG = bytes(i % 251 for i in range(2000))
 """Longer than what is cut at every byte without --exhaustive."""
 

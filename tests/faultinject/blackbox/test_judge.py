@@ -195,6 +195,9 @@ class Format:
     def normalise(self, path: str, data: bytes) -> bytes:
         return data
 
+    def uncounted(self, path: str) -> tuple[tuple[int, int], ...]:
+        return ()
+
     def complaint(self, path: str, node: Node) -> str | None:
         return None if node.data.startswith(b"OK") else "it does not begin with OK"
 

@@ -1,0 +1,150 @@
+"""Loss of power for an audited program: states from its recorded run, judged as those of a kill are."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.state import Node, NodeKind, State
+from faultinject.faults import Fault
+from faultinject.ops import Op, Operation, Trace
+from faultinject.oracle import Finding, Kind, Reported
+from faultinject.persistence import machine
+from faultinject.persistence.survivors import Survived
+from faultinject.plan import SECTOR_BYTES, Group
+from faultinject.power import Left, PowerRun, PowerRuns, Right
+from faultinject.repair import GIVE_UP, repair
+
+_KINDS = {NodeKind.FILE: machine.NodeKind.FILE, NodeKind.DIRECTORY: machine.NodeKind.DIRECTORY}
+
+
+class Rerun(NamedTuple):
+    """A run that was recorded: its operations, what it reported, and the inodes of what was there before it."""
+
+    trace: Trace
+    reported: Reported
+    inodes: Mapping[str, int]
+
+
+class PowerAudit:
+    """Class `power` of one program from one start."""
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        aftermath: Aftermath,
+        published: frozenset[int],
+        rerun: Callable[[Fault], Rerun | None],
+    ) -> None:
+        self._baseline = baseline
+        self._aftermath = aftermath
+        self._checker = aftermath.checker
+        self._published = published
+        self._rerun = rerun
+        names, _, by_inode = baseline.crashes.before(0).parts()
+        inodes = {identity: inode for inode, identity in by_inode.items()}
+        known = {path: inodes[identity] for path, identity in names.items() if identity in inodes}
+        run = self._run_of(Rerun(baseline.trace, Reported.SUCCESS, known))
+        self.power = PowerRuns(run, self._after_failure)
+        self._repairs: dict[str, str] = {}
+
+    def _run_of(self, ran: Rerun) -> PowerRun:
+        baseline = self._baseline
+        trace = ran.trace
+        largest = max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0)
+        at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
+        return PowerRun(
+            trace,
+            {path: _start(node, ran.inodes.get(path)) for path, node in baseline.old.items()},
+            self._right,
+            largest,
+            at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
+            lambda operation: operation.inode in self._published and _inside_a_sector(operation),
+        )
+
+    def _after_failure(self, fault: Fault) -> PowerRun | None:
+        ran = self._rerun(fault)
+        return None if ran is None else self._run_of(ran)
+
+    def _right(self, path: str) -> Sequence[Right]:
+        """The old and the new contents of a path; none where it is a leftover, whose content nobody asks for."""
+        baseline, canonical = self._baseline, self._baseline.masks.path(path)
+        ranges = [*baseline.masks.ranges.get(canonical, ())]
+        ranges += self._checker.uncounted(path) if self._checker is not None else ()
+        found: dict[Node, None] = {}
+        for state in (baseline.old, baseline.new):
+            for key, node in state.items():
+                if node.kind is NodeKind.FILE and baseline.masks.path(key) == canonical:
+                    found[node] = None
+        return [Right((node.data,), sorted(ranges)) for node in found]
+
+    def groups(self, profiles: Sequence[str], *, exhaustive: bool) -> Iterator[Group]:
+        """Every point under each of the profiles."""
+        for profile in profiles:
+            yield from self.power.groups(profile, exhaustive=exhaustive)
+
+    def run(self, fault: Fault) -> tuple[Finding, ...]:
+        """The violations of a state, each with what is missing in it."""
+        left = self.power.left(fault)
+        found = self._aftermath.of_power_loss(state_of(left), self.reported(left))
+        return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
+
+    def repair(self, fault: Fault) -> str:
+        """The syncs that are missing; see `repair.repair`."""
+        if fault.second is not None:
+            return GIVE_UP
+        profile = fault.what
+        if profile not in self._repairs:
+            self._repairs[profile] = repair(self.power.run, profile, self._holds)
+        return self._repairs[profile]
+
+    def _holds(self, left: Left) -> bool:
+        found = self._aftermath.at_power_loss(state_of(left), self.reported(left))
+        return all(finding.kind in (Kind.TEMP_LEAKED, Kind.ORPHAN_UNRECLAIMED) for finding in found)
+
+    def reported(self, left: Left) -> Reported:
+        """What the program had reported when the power failed."""
+        return Reported.SUCCESS if left.acknowledged else Reported.NOTHING
+
+
+def state_of(left: Left) -> State:
+    """What is there after the loss of power."""
+    return {path: _node(left.files[path]) for path in sorted(left.files)}
+
+
+def _node(one: Survived) -> Node:
+    if isinstance(one.given, Node) and not one.extents and not one.touched:
+        return one.given
+    if one.kind is machine.NodeKind.DIRECTORY:
+        return Node(NodeKind.DIRECTORY)
+    if one.kind is machine.NodeKind.OTHER:
+        return one.given if isinstance(one.given, Node) else _made(one.given)
+    content = bytearray(one.size_bytes)
+    for extent in one.extents:
+        data = b"".join(extent.pieces)[: max(0, one.size_bytes - extent.offset)]
+        content[extent.offset : extent.offset + len(data)] = data
+    return Node(NodeKind.FILE, bytes(content))
+
+
+def _made(by: object) -> Node:
+    """A symbolic link, or a special file."""
+    assert isinstance(by, Operation)
+    data = bytes(by.data or b"")
+    if by.op is Op.SYMLINK:
+        return Node(NodeKind.SYMLINK, data)
+    return Node(Node.special(by.flags, 0).kind, data, stat.S_IMODE(by.flags))
+
+
+def _start(node: Node, inode: int | None) -> machine.StartNode:
+    kind = _KINDS.get(node.kind, machine.NodeKind.OTHER)
+    content = (node.data,) if node.kind is NodeKind.FILE and node.data else ()
+    return machine.StartNode(kind, content, inode if kind is machine.NodeKind.FILE else None, node)
+
+
+def _inside_a_sector(operation: Operation) -> bool:
+    offset = operation.offset or 0
+    return offset // SECTOR_BYTES == (offset + max(1, operation.result) - 1) // SECTOR_BYTES
