@@ -42,6 +42,9 @@ DENSE = (_FULL_DISK, _SHORT)
 
 _DENSE = frozenset((form.form, form.error, form.sticky) for form in DENSE)
 
+_COPIES = frozenset({Op.COPY_RANGE, Op.SENDFILE, Op.SPLICE})
+"""Calls for which a count of 0 says that what they copy from has ended (KVS-AUDIT-5)."""
+
 _Part = tuple[int, Iterable[Group]]
 """Groups that begin at one operation, and its index."""
 
@@ -105,9 +108,15 @@ def _errnos(recorded: Recorded, operations: list[Operation]) -> Iterator[Group]:
 
 def _cut_everywhere(recorded: Recorded, form: Fault, exhaustive: bool) -> list[_Part]:
     return [
-        (transfers[0].operation.index, cuts(form, transfers, repeats, exhaustive))
+        (transfers[0].operation.index, filter(_is_true, cuts(form, transfers, repeats, exhaustive)))
         for transfers, repeats in transfer_runs(recorded.transfers(), exhaustive)
     ]
+
+
+def _is_true(group: Group) -> bool:
+    """Whether what the program is told could be so; groups of a count of 0 hold no others."""
+    first = group.faults[0]
+    return not (first.form is Form.SHORT and first.byte == 0 and first.op in _COPIES)
 
 
 def _limits(recorded: Recorded, fault_class: FaultClass, what: str, exhaustive: bool) -> list[_Part]:

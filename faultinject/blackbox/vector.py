@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import struct
+import termios
 from collections.abc import Iterator
 
+from faultinject.blackbox.lookup import descriptor
 from faultinject.blackbox.tracer import Stop, Tracer
+from faultinject.inject import HarnessError
 
 PIECE = struct.Struct("QQ")
 """struct iovec (readv(2))."""
@@ -42,7 +47,14 @@ def printed(stop: Stop) -> Iterator[tuple[int, int]]:
 
 
 def shortened(tracer: Tracer, stop: Stop, size_bytes: int) -> int:
-    """Lets a transfer move at most `size_bytes` bytes, 1 or more; what it returned. Its memory is as before."""
+    """Lets a transfer move at most `size_bytes` bytes, 1 or more; what it returned. Its memory is as before.
+
+    Raises HarnessError for splice(2) of a pipe that holds fewer bytes: it would wait for a task that waits for us.
+    """
+    if stop.call == "splice" and (held_bytes := _pipe_bytes(stop)) < size_bytes:
+        raise HarnessError(
+            f"splice was to be cut after {size_bytes} bytes and its pipe holds {held_bytes} so far: not measured"
+        )
     position = _COUNT.get(stop.call)
     if position is not None:
         return tracer.shorten(stop, position, min(size_bytes, stop.args[position]))
@@ -53,3 +65,13 @@ def shortened(tracer: Tracer, stop: Stop, size_bytes: int) -> int:
     result = tracer.shorten(stop, 2, len(kept))  # where the task dies in it there is no memory to put back
     stop.task.write(last, before)
     return result
+
+
+def _pipe_bytes(stop: Stop) -> int:
+    """How many bytes the pipe holds that splice(2) reads from. Raises OSError (FIONREAD of ioctl_pipe, pipe(7))."""
+    fd = os.open(descriptor(stop.task, stop.args[0]), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        (held_bytes,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    finally:
+        os.close(fd)
+    return int(held_bytes)

@@ -136,7 +136,8 @@ def _brute(calls: list[tuple[Op, int]], fault_class: FaultClass) -> set[str]:
                         for sticky in (False, True)
                     ]
             if size_bytes:
-                found += [Fault(fault_class, Form.SHORT, index, op, byte) for byte in range(size_bytes)]
+                least = int(op is Op.COPY_RANGE)  # none at all says that the other file has ended (KVS-AUDIT-5)
+                found += [Fault(fault_class, Form.SHORT, index, op, byte) for byte in range(least, size_bytes)]
                 for number, sticky in (
                     (errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False), (errno.EDQUOT, True), (errno.EFBIG, True),
                 ):  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from faultinject.inject import HarnessError
 from faultinject.ops import Op
 from faultinject.oracle import Reported
 from tests.faultinject.blackbox.rewound import Rewinding, cut, program, rewinding
-from tests.faultinject.blackbox.traced import alive, descriptors, needs_linux, python
+from tests.faultinject.blackbox.traced import alive, descriptors, needs_linux
 
 pytestmark = needs_linux
 

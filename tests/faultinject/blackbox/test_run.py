@@ -415,3 +415,38 @@ def test_no_descriptor_is_left_open(watched: Watched) -> None:
     for _ in range(3):
         watched.run(argv)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+SPLICING = """
+import os
+f = os.open(d + '/a', os.O_WRONLY | os.O_CREAT)
+r, w = os.pipe()
+if os.fork():
+    os.close(w)
+    WAIT
+    os.splice(r, f, 5)
+else:
+    os.close(os.open(d + '/b', os.O_WRONLY | os.O_CREAT))
+    os.write(w, b'piped')
+"""
+
+
+def test_a_splice_is_cut_where_its_pipe_holds_enough(watched: Watched) -> None:
+    argv = snippet(SPLICING.replace("WAIT", "os.wait()"))
+    ran = watched.run(argv)
+    (splice,) = only(ran, Op.SPLICE)
+    watched.clear()
+    watched.run(argv, Fault(FaultClass.ERROR, Form.SHORT, splice.index, Op.SPLICE, 2), ran.trace)
+    assert watched.read()["a"].data == b"pi"
+
+
+def test_a_splice_that_would_wait_for_a_task_that_waits_for_it_is_not_measured(watched: Watched) -> None:
+    """At once: it used to be noticed by the time limit, once for each byte."""
+    argv = snippet(SPLICING.replace("WAIT", "pass"))
+    ran = watched.run(argv)
+    (splice,) = only(ran, Op.SPLICE)
+    watched.clear()
+    started = time.monotonic()
+    with pytest.raises(HarnessError, match="its pipe holds 0 so far"):
+        watched.run(argv, Fault(FaultClass.ERROR, Form.SHORT, splice.index, Op.SPLICE, 2), ran.trace)
+    assert time.monotonic() - started < 20
