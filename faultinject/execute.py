@@ -144,7 +144,7 @@ class Executor(Swept):
 
     def repair(self, fault: Fault) -> str:
         """See `Swept.repair`."""
-        return self._power().repair(fault.what) if fault.fault_class is FaultClass.POWER else ""
+        return self._power().repair(fault.what) if fault.form is Form.POWER_LOSS else ""
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: of what a loss of power takes, all that shows the same is one mistake."""
@@ -157,7 +157,7 @@ class Executor(Swept):
 
         The fault; after a kill, a loss of power or where a file is left, the recovery; the repetition without a fault.
         """
-        aftermath, lost_power = self.aftermath, fault.fault_class is FaultClass.POWER
+        aftermath, lost_power = self.aftermath, fault.form is Form.POWER_LOSS
         expectation = rebooted(self.prepared.expectation) if lost_power else None
         if lost_power:
             left, acknowledged = self._power().files(fault)

@@ -260,7 +260,7 @@ class _Sweep:
         recorded = self.recorded
         assert recorded is not None
         operation = self.swept.operation(fault, recorded)
-        offset = recorded.offset_of(fault)
+        offset = None if fault.state is not None else recorded.offset_of(fault)  # what is lost is no cut
         region = None if offset is None else self.swept.region_of(offset)
         span = (min(start for start, _ in ranges), max(end for _, end in ranges) - 1) if ranges else None
         for finding in result.findings:

@@ -157,7 +157,7 @@ class AuditExecutor(Swept):
 
     def repair(self, fault: Fault) -> str:
         """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
-        if fault.fault_class is not FaultClass.POWER or self.audited.check is not None:
+        if fault.form is not Form.POWER_LOSS or self.audited.check is not None:
             return ""
         return self.power.repair(fault.what)
 

@@ -47,9 +47,7 @@ class Single:
         with ExitStack() as stack:
             stdin, self.output, self.errors = stack.enter_context(streams(program))
             command = Command(program.argv, dict(program.environment), program.directory)
-            setup = Setup(
-                None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set
-            )
+            setup = Setup(None, frozenset(ignore), stdin, self.output.fileno(), self.errors.fileno(), Limits().set)
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 pid = launch.start(command, setup, self.ptrace)
