@@ -38,10 +38,8 @@ class Backpatch(Textbook):
 
 
 @repaired_by(FILE, Textbook)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class NoSync(Textbook):
-    """Like all that follow without a sync of the entry, it is not even error-safe: the last close may fail as well."""
-
     def finish(self, fd: int) -> None:
         self.fs.close(self.fs.dup(fd))
 
@@ -56,7 +54,7 @@ class NoDirectorySync(Textbook):
 
 
 @repaired_by(f"{FILE}; {DIRECTORY}", Textbook)
-@deserves(Kind.LOST_AFTER_ACK, POWER, level=0)
+@deserves(Kind.LOST_AFTER_ACK, POWER, level=2)
 class NoSyncAtAll(NoSync, NoDirectorySync):
     pass
 
@@ -83,7 +81,7 @@ class DirectorySyncedBeforeTheRename(NoDirectorySync):
 
 
 @repaired_by(FILE, Staged)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="staged", level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="staged", level=2)
 class SyncOfTheStagedFileAlone(NoSync):
     strategy = "staged"
 
@@ -93,7 +91,7 @@ class SyncOfTheStagedFileAlone(NoSync):
 
 
 @repaired_by(FILE, Textbook)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class SyncOfTheOldEntry(NoSync):
     def finish(self, fd: int) -> None:
         super().finish(fd)
@@ -105,7 +103,7 @@ class SyncOfTheOldEntry(NoSync):
 
 
 @repaired_by(FILE, Textbook)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class SyncedBeforeTheLastPiece(NoSync):
     def write_all(self, fd: int, data: Buffer, offset: int) -> None:
         if data is self.serial.sections:
@@ -114,7 +112,7 @@ class SyncedBeforeTheLastPiece(NoSync):
 
 
 @repaired_by(FILE, Backpatch)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="backpatch", level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="backpatch", level=2)
 class HeaderPatchedAfterTheSync(NoSync):
     strategy = "backpatch"
 
@@ -138,6 +136,6 @@ class UpdateNotSynced(Textbook):
 
 
 @repaired_by(FILE, Textbook)
-@deserves(Kind.PARTIAL_VISIBLE, POWER, operation=Operation.REPLACE_TOOL_MAP, strategy="-", level=0)
+@deserves(Kind.PARTIAL_VISIBLE, POWER, operation=Operation.REPLACE_TOOL_MAP, strategy="-", level=2)
 class ToolMapReplacedWithoutSync(NoSync):
     pass
