@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from faultinject.ops import Op, Operation, Trace
+from faultinject.oracle import Kind
 from faultinject.power import Left, PowerLoss, PowerRun
 
 CANDIDATES_MAX = 40
@@ -15,6 +16,9 @@ NO_REPAIR = (
     "no sync repairs it: write the new content to a temp file in the same directory, fdatasync that, rename it, "
     "and fsync the directory"
 )
+
+LEFT_OVER = frozenset({Kind.TEMP_LEAKED, Kind.ORPHAN_UNRECLAIMED})
+"""What recovery has to reclaim; no sync does."""
 
 Holds = Callable[[Left], bool]
 """Whether a state that a loss of power has left is as it should be."""

@@ -114,7 +114,7 @@ def run_unit(unit: Unit) -> Run:
             run.notes = swept.notes()
             for violation in run.violations:
                 violation.script = swept.script(violation.fault, violation.finding)
-                violation.repair = swept.repair(violation.fault)
+                violation.repair = swept.repair(violation.fault, violation.finding)
     except OSError as error:
         # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
         count = run.classes.setdefault(unit.fault_class, ClassCount())

@@ -25,6 +25,7 @@ from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
 from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded
+from faultinject.repair import LEFT_OVER
 from faultinject.swept import Result, Swept
 
 REWIND, RERUN, SYNTHESISED = "rewind", "re-run", "synthesised"
@@ -155,9 +156,9 @@ class AuditExecutor(Swept):
             return ""
         return script_of(self.baseline, fault, finding, returns=(fault.index, fault.what) in self._returned)
 
-    def repair(self, fault: Fault) -> str:
+    def repair(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
-        if fault.form is not Form.POWER_LOSS or self.audited.check is not None:
+        if fault.form is not Form.POWER_LOSS or finding.kind in LEFT_OVER or self.audited.check is not None:
             return ""
         return self.power.repair(fault.what)
 

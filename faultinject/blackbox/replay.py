@@ -14,12 +14,16 @@ from faultinject.blackbox.baseline import Baseline, UnusableError, prepare
 from faultinject.blackbox.checkers import Stage as Moment
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import Place, remove
+from faultinject.blackbox.power import reported, run_of, state_of
 from faultinject.blackbox.state import NodeKind
 from faultinject.blackbox.subject import AuditedStart, check_system
 from faultinject.execute import Stage
 from faultinject.faults import DEADLY, IGNORED, SIGNALS, Fault, FaultClass, Form
+from faultinject.inject import HarnessError
 from faultinject.ops import Op, Trace
 from faultinject.oracle import Outcome, Reported
+from faultinject.persistence.profiles import profiles
+from faultinject.power import Left, PowerLoss
 from faultinject.report.told import MISUNDERSTOOD, ReplayError, check_usable, make_usable, told
 
 _NAMES = {Moment.FAULT: "the fault", Moment.RECOVERED: "the recovery", Moment.REPEATED: "the repetition"}
@@ -28,6 +32,7 @@ _FORMS = {
     FaultClass.ERROR: frozenset({Form.ERRNO, Form.CUT, Form.SHORT, Form.FILE_LIMIT}),
     FaultClass.INTERRUPT: frozenset({Form.SIGNAL}),
     FaultClass.KILL: frozenset({Form.KILL, Form.FILE_LIMIT}),
+    FaultClass.POWER: frozenset({Form.POWER_LOSS}),
 }
 
 
@@ -62,10 +67,10 @@ class AuditReplay:
         base = Path(tempfile.mkdtemp(prefix="faultinject-"))
         try:
             baseline = self._recorded(base)
-            _check_point(self.fault, baseline.trace)
+            left = self._left(baseline)
             directory = make_usable(self._wanted)
             self._place = Place(self.target.audited, directory, baseline.seed, name="directory")
-            for step in self._steps(baseline, self._place):
+            for step in self._steps(baseline, self._place, left):
                 yield step
                 if any(finding.kind is self.kind for finding in step.findings):
                     return
@@ -110,9 +115,24 @@ class AuditReplay:
                 return baseline
         raise ReplayError("; ".join(refused) or f"it has no start {self.target.start}")
 
-    def _steps(self, baseline: Baseline, place: Place) -> Iterator[Stage]:
+    def _left(self, baseline: Baseline) -> Left | None:
+        """What a loss of power leaves; None for other faults. Raises ReplayError where there is no such point now."""
+        if self.fault.fault_class is not FaultClass.POWER:
+            _check_point(self.fault, baseline.trace)
+            return None
+        try:
+            return PowerLoss(run_of(baseline)).left(self.fault)
+        except HarnessError as error:
+            raise ReplayError(f"{error}: is the program still the same?") from error
+
+    def _steps(self, baseline: Baseline, place: Place, left: Left | None) -> Iterator[Stage]:
         executor = opened(baseline, place)
         try:
+            if left is not None:
+                # The machine is not really stopped: what the disk may have had then is put into the directories.
+                for step in executor.aftermath.steps_of_power_loss(state_of(left), reported(left)):
+                    yield _stage(step, f"the power failed: {left.sentence}")
+                return
             done = executor.perform(self.fault)
             if done.reason:
                 raise ReplayError(f"{self.fault.id}: nothing was measured: {done.reason}")
@@ -135,6 +155,8 @@ def _check_fault(fault: Fault) -> None:
         sound = sound and fault.what == (DEADLY if fault.fault_class is FaultClass.KILL else IGNORED)
     elif fault.form is Form.SIGNAL:
         sound = sound and fault.what in SIGNALS
+    elif fault.form is Form.POWER_LOSS:
+        sound = sound and fault.what in profiles() and (fault.state is None) != (fault.byte is None)
     elif fault.form in (Form.ERRNO, Form.CUT):
         sound = sound and fault.error > 0
     if not sound:

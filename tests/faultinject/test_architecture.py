@@ -128,7 +128,9 @@ def test_only_the_command_line_prints_or_parses_arguments() -> None:
 @pytest.mark.parametrize("package", [*PACKAGES, "report"])
 def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
     below = {
-        f"faultinject.{module_of(path)}": {name for name in imported(path) if name.startswith(f"faultinject.{package}.")}
+        f"faultinject.{module_of(path)}": {
+            name for name in imported(path) if name.startswith(f"faultinject.{package}.")
+        }
         for path in sources(ROOT / package)
         if path.name != "__init__.py"
     }

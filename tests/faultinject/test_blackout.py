@@ -164,7 +164,8 @@ def test_no_sync_can_be_left_out(target: KvcTarget, number: int, op: Op) -> None
 
 
 @pytest.mark.parametrize(
-    ("target", "number", "op"), [one for one in syncs() if one.values[2] is Op.FSYNC and Op.RENAME in trace_of(one.values[0])]
+    ("target", "number", "op"),
+    [one for one in syncs() if one.values[2] is Op.FSYNC and Op.RENAME in trace_of(one.values[0])],
 )
 def test_no_sync_of_a_file_may_come_after_the_rename(target: KvcTarget, number: int, op: Op) -> None:
     run = power(TargetWithout(target, number, late=True))

@@ -60,7 +60,10 @@ def by_brute_force(name: str, start: bytes, writes: Writes) -> set[bytes]:
         for index in range(-(-size // BLOCK_BYTES)):
             choices.append(versions[index])
             if held and index == last and lost[index]:
-                there = {moment[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES] for moment in moments_with(writes, moments, index)}
+                there = {
+                    moment[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+                    for moment in moments_with(writes, moments, index)
+                }
                 choices[-1] = {one.ljust(BLOCK_BYTES, b"\0") for one in there}
         result |= {b"".join(blocks)[:size] for blocks in product(*choices)}
     return result

@@ -5,9 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultinject.persistence.pieces import Pieces, cut, joined, length, overlaid, same
+from faultinject.persistence.pieces import Buffer, Pieces, cut, joined, length, overlaid, same
 
-BUFFERS = st.binary(max_size=12) | st.binary(max_size=12).map(memoryview) | st.binary(min_size=4000, max_size=5000)
+SMALL = st.binary(max_size=12)
+BUFFERS: st.SearchStrategy[Buffer] = (
+    SMALL | SMALL.map(lambda data: memoryview(data)) | st.binary(min_size=4000, max_size=5000)
+)
 PIECES = st.lists(BUFFERS, max_size=4).map(tuple)
 
 
