@@ -66,11 +66,13 @@ class Planted:
 
     @property
     def level(self) -> int:
-        """The level that it reaches, as in `coverage.Run.level`: it follows from what is expected (KVS-LEVEL-1, -2)."""
+        """The level that it reaches, as in `coverage.Run.level`: following from what is expected (KVS-LEVEL-1 to 3)."""
         undone = {fault_class for fault_class, _ in self.expected} | self.unmeasured
         if FaultClass.ERROR in undone or FaultClass.INTERRUPT in undone:
             return 0
-        return 1 if FaultClass.KILL in undone else 2
+        if FaultClass.KILL in undone:
+            return 1
+        return 2 if FaultClass.POWER in undone else 3
 
     @property
     def path(self) -> Path:
@@ -133,7 +135,7 @@ WRONG = (
     Planted(
         "direct_final.c",
         "A failure removes the half-written file, and the old one is gone with it; a kill leaves the half.",
-        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.PARTIAL_VISIBLE), (_POWER, Kind.PARTIAL_VISIBLE)}),
     ),
     Planted(
         "short_ignored.c",
@@ -143,8 +145,15 @@ WRONG = (
     ),
     Planted(
         "close_ignored.c",
-        "The bytes of the buffer are written by fclose; where that fails, what arrived is published as a success.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_ERROR, Kind.FALSE_SUCCESS)}),
+        "fclose writes the bytes of the buffer; nothing is synced, and where that fails, what arrived is published.",
+        frozenset(
+            {
+                (_ERROR, Kind.PARTIAL_VISIBLE),
+                (_ERROR, Kind.FALSE_SUCCESS),
+                (_POWER, Kind.PARTIAL_VISIBLE),
+                (_POWER, Kind.LOST_AFTER_ACK),
+            }
+        ),
     ),
     Planted(
         "errno_ignored.c",
@@ -154,17 +163,17 @@ WRONG = (
     Planted(
         "rename_early.c",
         "The final name leads to an unfinished file until the last write, and for ever where one fails.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE), (_POWER, Kind.PARTIAL_VISIBLE)}),
     ),
     Planted(
         "unlink_old_first.c",
         "Between unlink and rename there is neither file; a refused rename or a kill leaves it so.",
-        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.ENTRY_LOST)}),
+        frozenset({(_ERROR, Kind.ENTRY_LOST), (_KILL, Kind.ENTRY_LOST), (_POWER, Kind.ENTRY_LOST)}),
     ),
     Planted(
         "pid_temp_no_recovery.c",
         "Every run has another temp name, so the next run does not take a killed one's file away.",
-        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED)}),
+        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED), (_POWER, Kind.ORPHAN_UNRECLAIMED)}),
     ),
     Planted(
         "signal_leaves_temp.c",
@@ -180,7 +189,14 @@ WRONG = (
     Planted(
         "never_heals.c",
         "A killed run's lock file stays after the next run, which takes it for a living writer's and fails.",
-        frozenset({(_KILL, Kind.ORPHAN_UNRECLAIMED), (_KILL, Kind.NEVER_HEALS)}),
+        frozenset(
+            {
+                (_KILL, Kind.ORPHAN_UNRECLAIMED),
+                (_KILL, Kind.NEVER_HEALS),
+                (_POWER, Kind.ORPHAN_UNRECLAIMED),
+                (_POWER, Kind.NEVER_HEALS),
+            }
+        ),
     ),
     Planted(
         "temp_in_tmpdir_left.c",
@@ -191,13 +207,23 @@ WRONG = (
     Planted(
         "wrong_open_w.py",
         "Opening the final name empties it; a failed write and a kill leave a part of the new content.",
-        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE)}),
+        frozenset({(_ERROR, Kind.PARTIAL_VISIBLE), (_KILL, Kind.PARTIAL_VISIBLE), (_POWER, Kind.PARTIAL_VISIBLE)}),
     ),
     Planted("wrong_no_unlink.py", "An exception leaves the temp file.", frozenset({(_ERROR, Kind.TEMP_LEAKED)})),
     Planted(
         "wrong_success.py",
         "A failed save is undone, and the exit status says that it has succeeded.",
         frozenset({(_ERROR, Kind.FALSE_SUCCESS)}),
+    ),
+    Planted(
+        "wrong_no_fsync.py",
+        "The rename can be on the disk before the bytes are; only a loss of power shows it.",
+        frozenset({(_POWER, Kind.PARTIAL_VISIBLE), (_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
+    Planted(
+        "wrong_no_dirsync.py",
+        "When success is said the rename need not be on the disk; only a loss of power shows it.",
+        frozenset({(_POWER, Kind.LOST_AFTER_ACK)}),
     ),
 )
 """Programs with one mistake each."""

@@ -75,7 +75,10 @@ def test_no_writer_lives_after_a_start_of_the_machine() -> None:
     found = aftermath(nobody).of_power_loss(
         left(entry=OLD, other=ANOTHER, live=b"live", stale=b"stale"), acknowledged=False
     )
-    assert {(one.kind, one.name) for one in found} == {(Kind.ORPHAN_UNRECLAIMED, LIVE), (Kind.ORPHAN_UNRECLAIMED, STALE)}
+    assert {(one.kind, one.name) for one in found} == {
+        (Kind.ORPHAN_UNRECLAIMED, LIVE),
+        (Kind.ORPHAN_UNRECLAIMED, STALE),
+    }
 
 
 def test_the_same_state_after_a_kill_and_after_a_loss_of_power_is_judged_for_each() -> None:

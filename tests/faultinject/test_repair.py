@@ -95,7 +95,12 @@ def test_other_profiles_need_less(profile: str) -> None:
     assert named == ("" if profile == "ext4-ordered" else FILE.format(2))
 
 
-SYNCS = [(2, synced(1), "t"), (3, synced_directory(), "directory"), (3, synced(1), "late"), (1, synced_directory(), "early")]
+SYNCS = [
+    (2, synced(1), "t"),
+    (3, synced_directory(), "directory"),
+    (3, synced(1), "late"),
+    (1, synced_directory(), "early"),
+]
 
 
 @settings(max_examples=40)

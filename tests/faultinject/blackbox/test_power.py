@@ -44,7 +44,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("examples/c needs make and a C compiler (cc, gcc), and one is missing")
     built = tmp_path_factory.mktemp("examples")
     compiler = "cc" if shutil.which("cc") else "gcc"
-    wanted = ["kvc_tool", "right_stdio", *[f"wrong/{name}" for name in ("no_fsync", "no_dirsync", "direct_final", "rename_early")]]
+    wanted = [
+        "kvc_tool",
+        "right_stdio",
+        *[f"wrong/{name}" for name in ("no_fsync", "no_dirsync", "direct_final", "rename_early")],
+    ]
     command = ["make", "-s", "-C", str(EXAMPLES), f"B={built}", f"CC={compiler}", *[str(built / one) for one in wanted]]
     subprocess.run(command, check=True)
     return built
@@ -63,7 +67,11 @@ def repairs(runs: list[Run]) -> set[str]:
     ("program", "kinds", "repair"),
     [
         ("right_stdio", set(), ()),
-        ("wrong/no_fsync", {"partial-visible", "lost-after-ack"}, ("fdatasync '.kvc-save-", "; fsync the directory before")),
+        (
+            "wrong/no_fsync",
+            {"partial-visible", "lost-after-ack"},
+            ("fdatasync '.kvc-save-", "; fsync the directory before"),
+        ),
         ("wrong/no_dirsync", {"lost-after-ack"}, ("fsync the directory before",)),
         ("wrong/direct_final", {"partial-visible"}, (NO_REPAIR,)),
         ("wrong/rename_early", {"partial-visible"}, (NO_REPAIR,)),
@@ -77,7 +85,9 @@ def test_the_c_programs_get_what_they_deserve(
     runs = audit(of(*command, recover=recover, format=format_), tmp_path, POWER)
     assert found(runs) == kinds, problems(runs)
     assert problems(runs) == ""
-    assert all(run.classes[FaultClass.POWER].profiles == {"strict": run.classes[FaultClass.POWER].points} for run in runs)
+    assert all(
+        run.classes[FaultClass.POWER].profiles == {"strict": run.classes[FaultClass.POWER].points} for run in runs
+    )
     for said in repairs(runs):
         assert all(part in said for part in repair)
         assert said.startswith(repair[0])

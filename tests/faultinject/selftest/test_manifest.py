@@ -82,7 +82,8 @@ def test_right_ones_expect_nothing_and_wrong_ones_something() -> None:
 def test_levels_follow_from_what_is_expected() -> None:
     levels = {planted.name: planted.level for planted in PLANTED}
     assert {name for name, level in levels.items() if level == 1} == {"pid_temp_no_recovery", "never_heals"}
-    assert {planted.name for planted in RIGHT if planted.level != 2} == {"right_mmap"}
+    assert {planted.name for planted in RIGHT if planted.level != 3} == {"right_mmap"}
+    assert {name for name, level in levels.items() if level == 2} == {"python_wrong_no_fsync", "python_wrong_no_dirsync"}
     assert levels["signal_leaves_temp"] == levels["right_mmap"] == 0
 
 
@@ -187,7 +188,8 @@ def test_every_call_spoilt_shows_exactly_what_is_expected(
     found = audit.found(whats, old=True)
     if quick:
         found |= audit.found(whats, old=False)
-    assert found == planted.expected
+    # Nothing that spoils calls can take away what a disk had not written yet.
+    assert found == {one for one in planted.expected if one[0] is not FaultClass.POWER}
 
 
 def test_recovery_spares_a_living_writers_file(built: Path, scratch: Scratch, shim: Path) -> None:
