@@ -85,6 +85,11 @@ class Blackout:
             files.append(expectation.new)
         return [Right(tuple(file.pieces())) for file in files if isinstance(file, MemoryFile)]
 
+    @property
+    def trace(self) -> Trace:
+        """The run without a fault."""
+        return self._power.run.trace
+
     def groups(self, profiles: Sequence[str], *, exhaustive: bool) -> Iterator[Group]:
         """Every point under each of the profiles."""
         for profile in profiles:
@@ -132,13 +137,17 @@ def files_of(files: Mapping[str, Survived]) -> dict[str, MemoryFile]:
     made: dict[int, MemoryFile] = {}
     first = 1 + max((one.given.number for one in files.values() if isinstance(one.given, MemoryFile)), default=0)
     for one in files.values():
-        if one.node in made:
+        if one.node not in made:
+            made[one.node] = _as_it_was(one) or _made(one, first + one.node)
+        elif _as_it_was(one) is None:
             made[one.node].links += 1
-        elif isinstance(one.given, MemoryFile) and not one.extents and not one.touched:
-            made[one.node] = one.given
-        else:
-            made[one.node] = _made(one, first + one.node)
     return {path: made[one.node] for path, one in files.items()}
+
+
+def _as_it_was(one: Survived) -> MemoryFile | None:
+    """The very file of the start, where nothing of it can have changed."""
+    unchanged = one.kind is not NodeKind.FILE or not (one.extents or one.touched)
+    return one.given if unchanged and isinstance(one.given, MemoryFile) else None
 
 
 def _made(one: Survived, number: int) -> MemoryFile:

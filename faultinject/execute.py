@@ -19,6 +19,7 @@ from faultinject.oracle import Finding, Outcome, Reported
 from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded, pairs, plan
 from faultinject.record import RecordingFileSystem
+from faultinject.repair import LEFT_OVER
 from faultinject.signals import InjectedInterrupt, RealTermination, signals_raise
 from faultinject.swept import Result, Swept, UnsoundRunError
 from faultinject.target import File, Files, PayloadFault, Prepared
@@ -142,9 +143,10 @@ class Executor(Swept):
             return self._power().operation(fault)
         return super().operation(fault, recorded)
 
-    def repair(self, fault: Fault) -> str:
+    def repair(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.repair`."""
-        return self._power().repair(fault) if fault.fault_class is FaultClass.POWER else ""
+        mends = fault.form is Form.POWER_LOSS and finding.kind not in LEFT_OVER
+        return self._power().repair(fault) if mends else ""
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: of what a loss of power takes, all that shows the same is one mistake."""
@@ -157,7 +159,7 @@ class Executor(Swept):
 
         The fault; after a kill, a loss of power or where a file is left, the recovery; the repetition without a fault.
         """
-        aftermath, lost_power = self.aftermath, fault.fault_class is FaultClass.POWER
+        aftermath, lost_power = self.aftermath, fault.form is Form.POWER_LOSS
         expectation = rebooted(self.prepared.expectation) if lost_power else None
         if lost_power:
             left, acknowledged = self._power().files(fault)

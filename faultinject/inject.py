@@ -87,7 +87,7 @@ class InjectingFileSystem(Interposed):
         """The operation fails, and what its failure means comes true."""
         if op in (Op.FSYNC, Op.CLOSE) and isinstance(self._inner, MemoryFileSystem):
             # These two report that earlier writes were lost (fsync(2), close(2)); a real file system loses none here.
-            self._inner.lose_unsynced(arguments[0])
+            self._inner.lose_unsynced(arguments[0], at_close=op is Op.CLOSE)
         if op is Op.CLOSE:
             method(*arguments)  # the descriptor is gone all the same (close(2), NOTES)
         raise _os_error(number)

@@ -98,11 +98,19 @@ class MemoryFileSystem:
         fs._next_inode = max((file.number for file in files.values()), default=0) + 1
         return fs
 
-    def lose_unsynced(self, fd: int) -> None:
-        """What a failed fsync(2) or close(2) means: data that was not synced before is lost (KVS-FAULT-3)."""
+    def lose_unsynced(self, fd: int, *, at_close: bool = False) -> None:
+        """What a failed fsync(2) or close(2) means: data that was not synced before is lost (KVS-FAULT-3).
+
+        at_close: what an earlier close has reported as good is not lost by a later one: on NFS, which reports so late,
+        it is with the server (KVS-SAVE-5).
+        """
         opened = self._fds.get(fd)
-        if opened is not None and opened.inode.synced < len(opened.inode.extents):
-            self._own(opened.inode).lose_unsynced()
+        if opened is None:
+            return
+        inode = opened.inode
+        kept = max(inode.synced, inode.closed) if at_close else inode.synced
+        if kept < len(inode.extents):
+            self._own(inode).lose_from(kept)
 
     def put_special(self, name: str, mode: int) -> None:
         """Makes a name that is no regular file: S_IFLNK, S_IFDIR, S_IFIFO in `mode`."""
@@ -160,7 +168,7 @@ class MemoryFileSystem:
         elif flags & os.O_TRUNC and flags & _ACCESS:
             inode = self._own(inode)
             inode.extents = []
-            inode.synced = 0
+            inode.synced = inode.closed = 0
             inode.size_bytes = 0
             inode.sequential = True
             inode.content = b""
@@ -195,6 +203,7 @@ class MemoryFileSystem:
     def close(self, fd: int) -> None:
         """See `FileSystem.close`."""
         opened = self._opened(fd)
+        opened.inode.closed = len(opened.inode.extents)
         del self._fds[fd]
         opened.references -= 1
         if not opened.references and self._locks.get(opened.inode.number) is opened:

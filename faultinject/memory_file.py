@@ -20,6 +20,7 @@ class MemoryFile:
     """A file. `owner` is the file system that may write to it in place; another one copies it first."""
 
     __slots__ = (
+        "closed",
         "content",
         "equal_to",
         "extents",
@@ -44,6 +45,7 @@ class MemoryFile:
         self.size_bytes = 0
         self.sequential = True  # no extent begins before the end of the one before
         self.synced = 0  # how many extents have reached the device
+        self.closed = 0  # how many a close(2) has had nothing against
         self.content: bytes | None = b""
         self.equal_to: File | None = None  # found equal since the last write
         self.modified_ns = 0
@@ -68,13 +70,15 @@ class MemoryFile:
         other.size_bytes = self.size_bytes
         other.sequential = self.sequential
         other.synced = self.synced
+        other.closed = self.closed
         other.content = self.content
         other.modified_ns = self.modified_ns
         return other
 
-    def lose_unsynced(self) -> None:
-        """Writing back has failed: what was not synced reads as before from now on, and as zeros where nothing was."""
-        del self.extents[self.synced :]
+    def lose_from(self, extent: int) -> None:
+        """Writing back has failed: what the extents from this one on held reads as before, zeros where nothing was."""
+        del self.extents[extent:]
+        self.closed = min(self.closed, extent)
         self.sequential = False
         self.content = self.equal_to = None
 

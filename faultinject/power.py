@@ -13,7 +13,7 @@ from faultinject.ops import Op, Operation, Trace
 from faultinject.persistence.contents import Reference
 from faultinject.persistence.machine import Effect, Machine, NotModelledError, StartNode, block_bytes_for
 from faultinject.persistence.pieces import Pieces
-from faultinject.persistence.profiles import Profile, profiles
+from faultinject.persistence.profiles import profiles
 from faultinject.persistence.survivors import (
     Extent,
     StateClass,
@@ -64,28 +64,59 @@ class Left:
     sentence: str
 
 
+class _Moment:
+    """The machine of a run at one moment, which goes forward. Raises HarnessError for a profile that there is not."""
+
+    def __init__(self, run: PowerRun, profile: str) -> None:
+        known = profiles().get(profile)
+        if known is None:
+            raise HarnessError(f"there is no persistence profile {profile!r}; there are {', '.join(profiles())}")
+        self.profile = profile
+        self.done = 0
+        self.machine = Machine(known, run.start, block_bytes_for(known, [run.largest_bytes]))
+        self._run = run
+        self._references: dict[str, tuple[Reference, ...]] = {}
+
+    def advance(self) -> Effect:
+        """Performs the next operation. Raises HarnessError where nobody knows what it does to the disk."""
+        operation = self._run.trace[self.done]
+        try:
+            effect = self.machine.apply(operation)
+        except NotModelledError as error:
+            raise HarnessError(str(error)) from error
+        self.done += 1
+        return effect
+
+    def right(self, path: str) -> tuple[Reference, ...]:
+        """The contents that are right under a path."""
+        found = self._references.get(path)
+        if found is None:
+            block_bytes = self.machine.block_bytes
+            found = tuple(Reference(right.pieces, block_bytes, right.ranges) for right in self._run.right(path))
+            self._references[path] = found
+        return found
+
+
 class PowerLoss:
     """The points of one run. Points are best asked for in their order: each moment follows from the one before."""
 
     def __init__(self, run: PowerRun) -> None:
         self._run = run
-        self._profile: Profile | None = None
-        self._machine: Machine | None = None
-        self._done = 0
-        self._references: dict[str, tuple[Reference, ...]] = {}
+        self._planned: _Moment | None = None
+        self._asked: _Moment | None = None
 
     def groups(self, profile: str, *, exhaustive: bool = False) -> Iterator[Group]:
         """Every point under a profile, those that are judged alike together, or each alone. Raises HarnessError."""
-        self._begin(profile)
         run = self._run
+        self._planned = moment = _Moment(run, profile)
         for operation in run.trace:
             if operation.op.transfers and operation.result > 1 and not operation.error and not run.atomic(operation):
                 group = self._inside(operation, profile)
                 yield from _apart(group) if exhaustive else [group]
-            effect = self._advance()
+            effect = moment.advance()
             if effect is Effect.MORE or operation.index == run.acknowledged_at:
-                yield from self._after(operation.index, operation.op, profile, exhaustive=exhaustive)
-        yield from self._after(len(run.trace), Op.ACKNOWLEDGE, profile, exhaustive=exhaustive)
+                yield from self._after(moment, operation.index, operation.op, exhaustive=exhaustive)
+        yield from self._after(moment, len(run.trace), Op.ACKNOWLEDGE, exhaustive=exhaustive)
 
     def _inside(self, operation: Operation, profile: str) -> Group:
         """Between two bytes of a transfer, all before on the disk: as a kill there leaves it (KVS-CLASS-1)."""
@@ -99,26 +130,20 @@ class PowerLoss:
             every=lambda: (replace(fault, byte=byte) for byte in range(1, size_bytes)),
         )
 
-    def _after(self, index: int, op: Op, profile: str, *, exhaustive: bool) -> Iterator[Group]:
-        assert self._machine is not None
-        fault = Fault(FaultClass.POWER, Form.POWER_LOSS, index, op, what=profile)
-        for found in state_classes(self._machine, self._right):
+    def _after(self, moment: _Moment, index: int, op: Op, *, exhaustive: bool) -> Iterator[Group]:
+        fault = Fault(FaultClass.POWER, Form.POWER_LOSS, index, op, what=moment.profile)
+        for found in state_classes(moment.machine, moment.right):
             group = _group(fault, found)
             yield from _apart(group) if exhaustive else [group]
 
     def left(self, fault: Fault) -> Left:
         """What is there after a loss of power at a point. Raises HarnessError where there is no such point."""
         run = self._run
-        done = min(fault.index + (fault.byte is None), len(run.trace))
-        if self._profile is None or self._profile.name != fault.what or self._done > done:
-            self._begin(fault.what)
-        while self._done < done:
-            self._advance()
-        machine = self._machine
-        assert machine is not None
+        operation = self._operation(fault)
+        machine = self._at(fault.what, fault.index if fault.byte is not None or operation is None else fault.index + 1)
         acknowledged = run.acknowledged_at is not None and fault.index >= run.acknowledged_at
         if fault.byte is not None:
-            operation = self._operation(fault)
+            assert operation is not None
             files = self._cut(machine, operation, fault.byte)
             return Left(files, acknowledged, f"everything up to byte {fault.byte} of it is on the disk")
         try:
@@ -127,17 +152,38 @@ class PowerLoss:
             raise HarnessError(f"{fault.id}: there is no such state at this point") from error
         return Left(survived(machine, survivor), acknowledged, described(machine, survivor))
 
-    def _operation(self, fault: Fault) -> Operation:
-        if not 0 <= fault.index < len(self._run.trace) or self._run.trace[fault.index].op is not fault.op:
+    def _operation(self, fault: Fault) -> Operation | None:
+        """The operation at a point, None behind the last one. Raises HarnessError where the run has no such point."""
+        trace = self._run.trace
+        if fault.index == len(trace) and fault.op is Op.ACKNOWLEDGE and fault.byte is None:
+            return None
+        if not 0 <= fault.index < len(trace) or trace[fault.index].op is not fault.op:
             raise HarnessError(f"{fault.id}: the recorded run has no such operation")
-        return self._run.trace[fault.index]
+        operation = trace[fault.index]
+        if fault.byte is not None and not (operation.op.transfers and 0 < fault.byte < operation.result):
+            raise HarnessError(f"{fault.id}: {operation} cannot be cut there")
+        return operation
+
+    def _at(self, profile: str, done: int) -> Machine:
+        """The machine after so many operations: that of the points which are just gone through, or one beside it."""
+        planned, asked = self._planned, self._asked
+        if planned is not None and planned.profile == profile and planned.done == done:
+            return planned.machine
+        if asked is None or asked.profile != profile or asked.done > done:
+            self._asked = asked = _Moment(self._run, profile)
+        while asked.done < done:
+            asked.advance()
+        return asked.machine
 
     def _cut(self, machine: Machine, operation: Operation, accepted_bytes: int) -> dict[str, Survived]:
         """Everything is on the disk, and of the next transfer the first bytes."""
         number = machine.node_of(operation)
         files = dict(survived(machine, Survivor("", next(machine.names.choices()), ()), number))
         offset = operation.offset or 0
-        data = machine.source_of(operation, accepted_bytes)
+        try:
+            data = machine.source_of(operation, accepted_bytes)
+        except NotModelledError as error:
+            raise HarnessError(str(error)) from error
         for path, file in files.items():
             if file.node == number:
                 files[path] = replace(
@@ -146,34 +192,6 @@ class PowerLoss:
                     extents=(*file.extents, Extent(offset, data)),
                 )
         return files
-
-    def _begin(self, profile: str) -> None:
-        known = profiles().get(profile)
-        if known is None:
-            raise HarnessError(f"there is no persistence profile {profile!r}; there are {', '.join(profiles())}")
-        self._profile = known
-        self._machine = Machine(known, self._run.start, block_bytes_for(known, [self._run.largest_bytes]))
-        self._references = {}
-        self._done = 0
-
-    def _advance(self) -> Effect:
-        assert self._machine is not None
-        operation = self._run.trace[self._done]
-        try:
-            effect = self._machine.apply(operation)
-        except NotModelledError as error:
-            raise HarnessError(str(error)) from error
-        self._done += 1
-        return effect
-
-    def _right(self, path: str) -> tuple[Reference, ...]:
-        found = self._references.get(path)
-        if found is None:
-            assert self._machine is not None
-            block_bytes = self._machine.block_bytes
-            found = tuple(Reference(right.pieces, block_bytes, right.ranges) for right in self._run.right(path))
-            self._references[path] = found
-        return found
 
 
 class PowerRuns:

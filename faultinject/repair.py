@@ -1,19 +1,16 @@
-"""Which syncs a program lacks: the fewest that make its recorded run hold under a persistence profile (KVS-POWER-7)."""
+"""Which syncs a program lacks: those without any of which its recorded run does not hold (KVS-POWER-7)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from faultinject.ops import Op, Operation, Trace
+from faultinject.oracle import Kind
 from faultinject.power import Left, PowerLoss, PowerRun
 
-TOGETHER_MAX = 3
-"""So many syncs are tried together."""
-
 CANDIDATES_MAX = 40
-"""More places than this are not tried: a repair of so many is a redesign."""
+"""More places than this are not tried: then nobody knows a repair."""
 
 NO_REPAIR = (
     "no sync repairs it: write the new content to a temp file in the same directory, fdatasync that, rename it, "
@@ -24,6 +21,11 @@ GIVE_UP = (
     "report failure where a sync fails, and write the content anew to retry: the pages are marked clean, and a second "
     "sync succeeds without them"
 )
+
+LEFT_OVER = frozenset({Kind.TEMP_LEAKED, Kind.ORPHAN_UNRECLAIMED})
+"""What recovery has to reclaim; no sync does."""
+
+_NAMING = frozenset({Op.OPEN, Op.UNLINK, Op.MKDIR, Op.RMDIR, Op.SYMLINK, Op.MKNOD})
 
 Holds = Callable[[Left], bool]
 """Whether a state that a loss of power has left is as it should be."""
@@ -39,16 +41,20 @@ class Sync:
 
 
 def repair(run: PowerRun, profile: str, holds: Holds) -> str:
-    """What has to be added, in words; `NO_REPAIR` where no sync helps, and nothing where nothing is missing."""
-    if _all_hold(run, profile, holds):
-        return ""
+    """What has to be added, in words: syncs of which none can be left out.
+
+    `NO_REPAIR` where no sync helps; nothing where nothing is missing, or where there are too many places to try.
+    """
     places = list(_candidates(run))
-    if len(places) > CANDIDATES_MAX or not _all_hold(_with(run, places), profile, holds):
+    if len(places) > CANDIDATES_MAX or _all_hold(run, profile, holds):
+        return ""
+    if not _all_hold(_with(run, places), profile, holds):
         return NO_REPAIR
-    for size in range(1, TOGETHER_MAX + 1):
-        for chosen in combinations(places, size):
-            if _all_hold(_with(run, chosen), profile, holds):
-                return "; ".join(sync.sentence for sync in chosen)
+    # Less is lost the more is synced, so what can be left out once can be left out: one pass finds a smallest set.
+    for sync in reversed(places):
+        fewer = [other for other in places if other is not sync]
+        if _all_hold(_with(run, fewer), profile, holds):
+            places = fewer
     return "; ".join(sync.sentence for sync in places)
 
 
@@ -57,7 +63,7 @@ def _all_hold(run: PowerRun, profile: str, holds: Holds) -> bool:
     return all(holds(power.left(group.faults[0])) for group in power.groups(profile))
 
 
-def _with(run: PowerRun, syncs: list[Sync] | tuple[Sync, ...]) -> PowerRun:
+def _with(run: PowerRun, syncs: list[Sync]) -> PowerRun:
     """The run with the syncs in their places."""
     operations: list[Operation] = []
     for operation in run.trace:
@@ -84,7 +90,7 @@ def _candidates(run: PowerRun) -> Iterator[Sync]:
             for name in (operation.target, operation.name):
                 if name is not None:
                     directories[name.rpartition("/")[0]] = None
-        elif operation.op in (Op.OPEN, Op.UNLINK, Op.MKDIR, Op.RMDIR, Op.SYMLINK, Op.MKNOD) and operation.name is not None:
+        elif operation.op in _NAMING and operation.name is not None:
             directories[operation.name.rpartition("/")[0]] = None
         if operation.op.transfers or operation.op in (Op.TRUNCATE, Op.FALLOCATE, Op.STORE, Op.CLONE):
             written[operation.inode, operation.name if operation.inode is None else None] = operation.name or _name_of(

@@ -124,7 +124,7 @@ def run_unit(unit: Unit) -> Run:
             run.notes = swept.notes()
             for violation in run.violations:
                 violation.script = swept.script(violation.fault, violation.finding)
-                violation.repair = swept.repair(violation.fault)
+                violation.repair = swept.repair(violation.fault, violation.finding)
     except OSError as error:
         # What a program under test raises is judged elsewhere: here it is the ground itself that fails.
         count = run.classes.setdefault(unit.fault_class, ClassCount())
@@ -330,7 +330,7 @@ class _Sweep:
         recorded = self.recorded
         assert recorded is not None
         operation = self.swept.operation(fault, recorded)
-        offset = recorded.offset_of(fault)
+        offset = None if fault.state is not None else recorded.offset_of(fault)  # what is lost is no cut
         region = None if offset is None else self.swept.region_of(offset)
         span = (min(start for start, _ in ranges), max(end for _, end in ranges) - 1) if ranges else None
         for finding in result.findings:

@@ -101,7 +101,7 @@ class Swept(ABC):
         """Shell commands that reproduce a finding with public tools; empty where there are none."""
         return ""
 
-    def repair(self, fault: Fault) -> str:  # noqa: ARG002 - only a loss of power is repaired by a sync
+    def repair(self, fault: Fault, finding: Finding) -> str:  # noqa: ARG002 - only a loss of power is repaired by a sync
         """What has to be added to the program so that the fault does no harm; empty where nobody knows."""
         return ""
 

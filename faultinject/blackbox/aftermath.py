@@ -99,6 +99,12 @@ class Aftermath:
         """As after a kill; what had been reported as done and is not there was lost after it (KVS-INV-7)."""
         return tuple(map(lost, self.of_crash(state, reported).findings))
 
+    def steps_of_power_loss(self, state: State, reported: Reported) -> Iterator[Step]:
+        """The same stage by stage, with the place as each leaves it."""
+        self._put(state, there=False, now=True)
+        for step in self.steps(reported, state, crashed=True, there=True):
+            yield replace(step, findings=tuple(map(lost, step.findings)))
+
     def at_power_loss(self, state: State, reported: Reported) -> Findings:
         """The violations that show at once, by the byte rules: no command is asked."""
         return tuple(map(lost, self._judge.judge(state, reported, Stage.FAULT)))

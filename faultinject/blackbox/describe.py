@@ -170,7 +170,9 @@ class Describer(Naming):
     def msync(self, stop: Stop) -> Operation | None:
         """msync(2), where a watched file is mapped at the address."""
         name = self.lookup.mapped_name(stop.task, stop.args[0])
-        return None if name is None else Operation(-1, Op.MSYNC, name, call=stop.call)
+        if name is None:
+            return None
+        return Operation(-1, Op.MSYNC, name, size_bytes=stop.args[1], flags=stop.args[2], call=stop.call)
 
 
 _Method = Callable[[Describer, Stop], Operation | None]

@@ -28,6 +28,7 @@ from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
 from faultinject.persistence.profiles import STRICT
 from faultinject.plan import EXHAUSTIVE_BYTES, Group, Recorded
+from faultinject.repair import LEFT_OVER
 from faultinject.swept import Result, Swept
 
 REWIND, RERUN, SYNTHESISED = "rewind", "re-run", "synthesised"
@@ -138,7 +139,7 @@ class AuditExecutor(Swept):
     def operation(self, fault: Fault, recorded: Recorded) -> str:
         """See `Swept.operation`."""
         if fault.fault_class is FaultClass.POWER:
-            return self.power.power.operation(fault)
+            return self.power.operation(fault)
         return super().operation(fault, recorded)
 
     def run(self, fault: Fault) -> Result:
@@ -166,9 +167,9 @@ class AuditExecutor(Swept):
             return ""
         return script_of(self.baseline, fault, finding, returns=(fault.index, fault.what) in self._returned)
 
-    def repair(self, fault: Fault) -> str:
+    def repair(self, fault: Fault, finding: Finding) -> str:
         """See `Swept.repair`; where a command decides on content, nobody here knows what would help."""
-        if fault.fault_class is not FaultClass.POWER or self.audited.check is not None:
+        if fault.form is not Form.POWER_LOSS or finding.kind in LEFT_OVER or self.audited.check is not None:
             return ""
         return self.power.repair(fault)
 

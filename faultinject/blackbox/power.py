@@ -5,19 +5,21 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from faultinject.blackbox.aftermath import Aftermath
 from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.checkers import Checker
 from faultinject.blackbox.state import Node, NodeKind, State
 from faultinject.faults import Fault
 from faultinject.ops import Op, Operation, Trace
-from faultinject.oracle import Finding, Kind, Reported
+from faultinject.oracle import Finding, Reported
 from faultinject.persistence import machine
 from faultinject.persistence.survivors import Survived
 from faultinject.plan import SECTOR_BYTES, Group
 from faultinject.power import Left, PowerRun, PowerRuns, Right
-from faultinject.repair import GIVE_UP, repair
+from faultinject.repair import GIVE_UP, LEFT_OVER, repair
 
 _KINDS = {NodeKind.FILE: machine.NodeKind.FILE, NodeKind.DIRECTORY: machine.NodeKind.DIRECTORY}
 
@@ -31,7 +33,11 @@ class Rerun(NamedTuple):
 
 
 class PowerAudit:
-    """Class `power` of one program from one start."""
+    """Class `power` of one program from one start.
+
+    published: inodes in whose sectors a write is whole (KVS-ATOM-1). rerun: records a run in which a sync fails, None
+    where that was not injected.
+    """
 
     def __init__(
         self,
@@ -40,57 +46,33 @@ class PowerAudit:
         published: frozenset[int],
         rerun: Callable[[Fault], Rerun | None],
     ) -> None:
-        self._baseline = baseline
         self._aftermath = aftermath
-        self._checker = aftermath.checker
-        self._published = published
+        self._run_of = partial(_run_of, baseline, aftermath.checker, published)
         self._rerun = rerun
-        names, _, by_inode = baseline.crashes.before(0).parts()
-        inodes = {identity: inode for inode, identity in by_inode.items()}
-        known = {path: inodes[identity] for path, identity in names.items() if identity in inodes}
-        run = self._run_of(Rerun(baseline.trace, Reported.SUCCESS, known))
-        self.power = PowerRuns(run, self._after_failure)
+        self._runs = PowerRuns(self._run_of(_recorded(baseline)), self._after_failure)
         self._repairs: dict[str, str] = {}
-
-    def _run_of(self, ran: Rerun) -> PowerRun:
-        baseline = self._baseline
-        trace = ran.trace
-        largest = max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0)
-        at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
-        return PowerRun(
-            trace,
-            {path: _start(node, ran.inodes.get(path)) for path, node in baseline.old.items()},
-            self._right,
-            largest,
-            at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
-            lambda operation: operation.inode in self._published and _inside_a_sector(operation),
-        )
 
     def _after_failure(self, fault: Fault) -> PowerRun | None:
         ran = self._rerun(fault)
         return None if ran is None else self._run_of(ran)
 
-    def _right(self, path: str) -> Sequence[Right]:
-        """The old and the new contents of a path; none where it is a leftover, whose content nobody asks for."""
-        baseline, canonical = self._baseline, self._baseline.masks.path(path)
-        ranges = [*baseline.masks.ranges.get(canonical, ())]
-        ranges += self._checker.uncounted(path) if self._checker is not None else ()
-        found: dict[Node, None] = {}
-        for state in (baseline.old, baseline.new):
-            for key, node in state.items():
-                if node.kind is NodeKind.FILE and baseline.masks.path(key) == canonical:
-                    found[node] = None
-        return [Right((node.data,), sorted(ranges)) for node in found]
-
     def groups(self, profiles: Sequence[str], *, exhaustive: bool) -> Iterator[Group]:
         """Every point under each of the profiles."""
         for profile in profiles:
-            yield from self.power.groups(profile, exhaustive=exhaustive)
+            yield from self._runs.groups(profile, exhaustive=exhaustive)
+
+    def left(self, fault: Fault) -> Left:
+        """What a loss of power leaves. Raises HarnessError where there is no such point."""
+        return self._runs.left(fault)
+
+    def operation(self, fault: Fault) -> str:
+        """The operation at a point, for people."""
+        return self._runs.operation(fault)
 
     def run(self, fault: Fault) -> tuple[Finding, ...]:
         """The violations of a state, each with what is missing in it."""
-        left = self.power.left(fault)
-        found = self._aftermath.of_power_loss(state_of(left), self.reported(left))
+        left = self.left(fault)
+        found = self._aftermath.of_power_loss(state_of(left), reported(left))
         return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
 
     def repair(self, fault: Fault) -> str:
@@ -99,16 +81,38 @@ class PowerAudit:
             return GIVE_UP
         profile = fault.what
         if profile not in self._repairs:
-            self._repairs[profile] = repair(self.power.run, profile, self._holds)
+            self._repairs[profile] = repair(self._runs.run, profile, self._holds)
         return self._repairs[profile]
 
     def _holds(self, left: Left) -> bool:
-        found = self._aftermath.at_power_loss(state_of(left), self.reported(left))
-        return all(finding.kind in (Kind.TEMP_LEAKED, Kind.ORPHAN_UNRECLAIMED) for finding in found)
+        found = self._aftermath.at_power_loss(state_of(left), reported(left))
+        return all(finding.kind in LEFT_OVER for finding in found)
 
-    def reported(self, left: Left) -> Reported:
-        """What the program had reported when the power failed."""
-        return Reported.SUCCESS if left.acknowledged else Reported.NOTHING
+
+def _recorded(baseline: Baseline) -> Rerun:
+    """The run without a fault."""
+    names, _, by_inode = baseline.crashes.before(0).parts()
+    inodes = {identity: inode for inode, identity in by_inode.items()}
+    known = {path: inodes[identity] for path, identity in names.items() if identity in inodes}
+    return Rerun(baseline.trace, Reported.SUCCESS, known)
+
+
+def _run_of(baseline: Baseline, checker: Checker | None, published: frozenset[int], ran: Rerun) -> PowerRun:
+    trace = ran.trace
+    at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
+    return PowerRun(
+        trace,
+        {path: _start(node, ran.inodes.get(path)) for path, node in baseline.old.items()},
+        partial(_right, baseline, checker),
+        max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0),
+        at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
+        lambda operation: operation.inode in published and _inside_a_sector(operation),
+    )
+
+
+def reported(left: Left) -> Reported:
+    """What the program had reported when the power failed."""
+    return Reported.SUCCESS if left.acknowledged else Reported.NOTHING
 
 
 def state_of(left: Left) -> State:
@@ -137,6 +141,19 @@ def _made(by: object) -> Node:
     if by.op is Op.SYMLINK:
         return Node(NodeKind.SYMLINK, data)
     return Node(Node.special(by.flags, 0).kind, data, stat.S_IMODE(by.flags))
+
+
+def _right(baseline: Baseline, checker: Checker | None, path: str) -> Sequence[Right]:
+    """The old and the new contents of a path; none where it is a leftover, whose content nobody asks for."""
+    canonical = baseline.masks.path(path)
+    ranges = [*baseline.masks.ranges.get(canonical, ())]
+    ranges += checker.uncounted(path) if checker is not None else ()
+    found: dict[Node, None] = {}
+    for state in (baseline.old, baseline.new):
+        for key, node in state.items():
+            if node.kind is NodeKind.FILE and baseline.masks.path(key) == canonical:
+                found[node] = None
+    return [Right((node.data,), sorted(ranges)) for node in found]
 
 
 def _start(node: Node, inode: int | None) -> machine.StartNode:

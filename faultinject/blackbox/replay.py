@@ -12,14 +12,18 @@ from faultinject.blackbox.aftermath import Step
 from faultinject.blackbox.audit import opened
 from faultinject.blackbox.baseline import Baseline, UnusableError, prepare
 from faultinject.blackbox.checkers import Stage as Moment
+from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import Place, remove
+from faultinject.blackbox.power import reported, state_of
 from faultinject.blackbox.state import NodeKind
 from faultinject.blackbox.subject import AuditedStart, check_system
 from faultinject.execute import Stage
 from faultinject.faults import DEADLY, IGNORED, SIGNALS, Fault, FaultClass, Form
+from faultinject.inject import HarnessError
 from faultinject.ops import Op, Trace
 from faultinject.oracle import Outcome, Reported
+from faultinject.persistence.profiles import profiles
 from faultinject.report.told import MISUNDERSTOOD, ReplayError, check_usable, make_usable, told
 
 _NAMES = {Moment.FAULT: "the fault", Moment.RECOVERED: "the recovery", Moment.REPEATED: "the repetition"}
@@ -28,6 +32,7 @@ _FORMS = {
     FaultClass.ERROR: frozenset({Form.ERRNO, Form.CUT, Form.SHORT, Form.FILE_LIMIT}),
     FaultClass.INTERRUPT: frozenset({Form.SIGNAL}),
     FaultClass.KILL: frozenset({Form.KILL, Form.FILE_LIMIT}),
+    FaultClass.POWER: frozenset({Form.POWER_LOSS}),
 }
 
 
@@ -62,7 +67,8 @@ class AuditReplay:
         base = Path(tempfile.mkdtemp(prefix="faultinject-"))
         try:
             baseline = self._recorded(base)
-            _check_point(self.fault, baseline.trace)
+            if self.fault.fault_class is not FaultClass.POWER:
+                _check_point(self.fault, baseline.trace)
             directory = make_usable(self._wanted)
             self._place = Place(self.target.audited, directory, baseline.seed, name="directory")
             for step in self._steps(baseline, self._place):
@@ -113,6 +119,9 @@ class AuditReplay:
     def _steps(self, baseline: Baseline, place: Place) -> Iterator[Stage]:
         executor = opened(baseline, place)
         try:
+            if self.fault.fault_class is FaultClass.POWER:
+                yield from self._without_power(executor)
+                return
             done = executor.perform(self.fault)
             if done.reason:
                 raise ReplayError(f"{self.fault.id}: nothing was measured: {done.reason}")
@@ -122,6 +131,15 @@ class AuditReplay:
         finally:
             executor.close()
 
+    def _without_power(self, executor: AuditExecutor) -> Iterator[Stage]:
+        """The machine is not really stopped: what the disk may have had then is put into the directories."""
+        try:
+            left = executor.power.left(self.fault)
+        except HarnessError as error:
+            raise ReplayError(f"{error}: is the program still the same?") from error
+        for step in executor.aftermath.steps_of_power_loss(state_of(left), reported(left)):
+            yield _stage(step, f"the power failed: {left.sentence}")
+
 
 def _stage(step: Step, said: str) -> Stage:
     last_words = said if step.stage is Moment.FAULT else step.said
@@ -130,11 +148,14 @@ def _stage(step: Step, said: str) -> Stage:
 
 def _check_fault(fault: Fault) -> None:
     """Raises ValueError for a fault that no audit injects."""
-    sound = fault.form in _FORMS.get(fault.fault_class, ()) and fault.second is None and fault.op is not None
+    sound = fault.form in _FORMS.get(fault.fault_class, ()) and fault.op is not None
+    sound = sound and (fault.second is None or (fault.form is Form.POWER_LOSS and fault.second.form is Form.ERRNO))
     if fault.form is Form.FILE_LIMIT:
         sound = sound and fault.what == (DEADLY if fault.fault_class is FaultClass.KILL else IGNORED)
     elif fault.form is Form.SIGNAL:
         sound = sound and fault.what in SIGNALS
+    elif fault.form is Form.POWER_LOSS:
+        sound = sound and fault.what in profiles() and (fault.state is None) != (fault.byte is None)
     elif fault.form in (Form.ERRNO, Form.CUT):
         sound = sound and fault.error > 0
     if not sound:

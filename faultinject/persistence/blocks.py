@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 from faultinject.persistence.pieces import Buffer, Pieces, cut, joined, length, overlaid
 from faultinject.persistence.profiles import Order, Profile, Unwritten
@@ -173,7 +174,7 @@ class FileSpace:
         block = self.blocks[index]
         old = block.options[-1]
         if old.fate is Fate.ZEROS and self.profile.unwritten is Unwritten.STALE:
-            self._add(index, Option(Fate.STALE, (STALE_BYTE * self.block_bytes,)))
+            self._add(index, Option(Fate.STALE, _stale(self.block_bytes)))
         self._add(index, Option(Fate.WRITTEN, overlaid(old.pieces, start, data)))
 
     def _zero_block(self, index: int, kept_bytes: int) -> None:
@@ -183,8 +184,9 @@ class FileSpace:
         pieces = cut(old.pieces, 0, kept_bytes)
         if self.earlier:
             # The truncation itself is on the disk or not; where it is, so is what it did.
-            self.blocks[index] = Block(Option(Fate.ZEROS, pieces))
-            self.pending.discard(index)
+            self.blocks[index] = block = _cut_off(self.blocks[index], kept_bytes)
+            if not block.pending:
+                self.pending.discard(index)
         else:
             self._add(index, Option(Fate.WRITTEN if pieces else Fate.ZEROS, pieces))
 
@@ -212,6 +214,22 @@ def _copy(block: Block) -> Block:
     other.options = list(block.options)
     other.failed = block.failed
     return other
+
+
+def _cut_off(block: Block, kept_bytes: int) -> Block:
+    """The block behind a truncation that is on the disk: what is kept of it may still be lost or not."""
+    if not kept_bytes:
+        return Block(Option(Fate.ZEROS))
+    other = Block(Option(block.options[0].fate, cut(block.options[0].pieces, 0, kept_bytes)))
+    other.options += [Option(option.fate, cut(option.pieces, 0, kept_bytes)) for option in block.options[1:]]
+    other.failed = block.failed
+    return other
+
+
+@lru_cache(maxsize=4)
+def _stale(block_bytes: int) -> Pieces:
+    """What the device held before in a block: one buffer for all, since blocks of large files are large."""
+    return (STALE_BYTE * block_bytes,)
 
 
 def in_blocks(content: Pieces, block_bytes: int) -> Iterable[Pieces]:

@@ -217,9 +217,11 @@ class _Epoch:
         each block alone written back; nothing written back (KVS-CLASS-6).
         """
         space, end, now = self._space, self._end, self._now_bytes
-        flags = [self._flags(index) for index in range(end)]
-        latest = _Except([flag[-1] for flag in flags])
-        oldest = _Except([flag[0] for flag in flags])
+        flags = [self._flags(index) for index in range(len(space.blocks))]
+        latest = _Except([flag[-1] for flag in flags[:end]])
+        first = space.sizes[0]
+        # Behind the end there may be more that is durable, which a truncation that is lost brings back.
+        oldest = {size: _Except([flag[0] for flag in flags[: self._blocks(size)]]) for size in (now, first)}
         now_label = self._size_label(now)
         pending = [index for index in self._pending if index < end]
         held = held_back_by(self._space, now)
@@ -239,26 +241,28 @@ class _Epoch:
             lambda item: latest.without(item[0]) & flags[item[0]][item[1]] & now_label,
         )
         kept_bytes = self._kept_bytes
+
+        def alone(item: _Item) -> int:
+            """The label of a block that is written back, with all others as they were."""
+            size = kept_bytes(item[0])
+            others = oldest[size].without(item[0]) if size in oldest else oldest[now].before(item[0])
+            return others & flags[item[0]][item[1]] & self._size_label(size)
+
         yield _Family(
             [(index, len(space.blocks[index].options) - 1) for index in pending],
             lambda item: Choice(self._epoch, kept_bytes(item[0]), 0, (item,)),
-            lambda item: (
-                oldest.without(item[0], self._blocks(kept_bytes(item[0])))
-                & flags[item[0]][item[1]]
-                & self._size_label(kept_bytes(item[0]))
-            ),
+            alone,
         )
         if held is None:
             yield _Family(
                 [(index, 0) for index in pending],
                 lambda item: Choice(self._epoch, now, item[0]),
-                lambda item: latest.before(item[0]) & oldest.after(item[0]) & now_label,
+                lambda item: latest.before(item[0]) & oldest[now].after(item[0]) & now_label,
             )
-        first = space.sizes[0]
         yield _Family(
             [(first, 0)],
             lambda item: Choice(self._epoch, item[0], 0),
-            lambda item: oldest.before(self._blocks(item[0])) & self._size_label(item[0]),
+            lambda item: oldest[first].after(0) & self._size_label(item[0]),
         )
 
     def _kept_bytes(self, index: int) -> int:
@@ -285,7 +289,6 @@ class _Except:
         """Of the block and those behind it."""
         return self._after[min(index, len(self._flags))]
 
-    def without(self, index: int, end: int | None = None) -> int:
-        """Of all but one, up to `end`, which is right behind it or the end of all."""
-        rest = self._after[index + 1] if end is None or end == len(self._flags) else EVERY
-        return self._before[index] & rest
+    def without(self, index: int) -> int:
+        """Of all but one."""
+        return self._before[index] & self.after(index + 1)

@@ -201,11 +201,11 @@ class Machine:
         if node.space is not None and operation.flags & os.O_ACCMODE:
             writes_through = bool(operation.flags & _SYNCHRONOUS)
             node.synchronous = writes_through if node.synchronous is None else node.synchronous and writes_through
-            if operation.flags & os.O_TRUNC and node.space.size_bytes:
-                node.touched = True
-                for space in node.spaces():
-                    space.resize(0)
-                effect = Effect.MORE
+        if node.space is not None and operation.flags & os.O_TRUNC and node.space.size_bytes:
+            node.touched = True
+            for space in node.spaces():
+                space.resize(0)
+            effect = Effect.MORE
         return effect
 
     def _open_unnamed(self, operation: Operation) -> Effect:
@@ -229,7 +229,8 @@ class Machine:
                 space.write(offset, piece)
                 offset += len(piece)
         number = self.node_of(operation)
-        if accepted_bytes is None and number is not None and self.nodes[number].synchronous:
+        written_through = accepted_bytes is None and operation.op.transfers  # stores to a mapped file never are
+        if written_through and number is not None and self.nodes[number].synchronous:
             for space in spaces:
                 space.sync()
         return Effect.MORE
@@ -240,10 +241,10 @@ class Machine:
             return ()
         if operation.data is not None:
             return cut((operation.data,), 0, size_bytes)
-        if operation.source_inode is None:
+        number = self._by_inode.get(operation.source_inode or 0)
+        source = None if number is None else self.nodes[number].space
+        if source is None:
             raise NotModelledError(f"{operation}: its bytes were not recorded")
-        source = self.nodes[self._by_inode[operation.source_inode]].space
-        assert source is not None
         return source.read(operation.source_offset or 0, size_bytes)
 
     def _truncate(self, operation: Operation) -> Effect:
@@ -271,9 +272,16 @@ class Machine:
         return Effect.MORE
 
     def _bring_in(self, operation: Operation, name: str | None) -> Effect:
-        """A file from a directory that nobody watches: nobody knows whether it was synced there, so it was not."""
+        """A file from a directory that nobody watches: nobody knows whether it was synced there, so it was not.
+
+        It may be another link to one that has a name here already.
+        """
         if name is None:
             return Effect.NONE
+        known = self._by_inode.get(operation.inode or 0)
+        if known is not None and self.names.names_of(known):
+            self.names.set((self._key(name), known))
+            return Effect.MORE
         number = self._new(NodeKind.FILE)
         node = self.nodes[number]
         assert node.space is not None
@@ -292,6 +300,8 @@ class Machine:
         source = self._key(name)
         moved = self.names.now(source)
         if target is None:
+            if operation.flags == _EXCHANGE:
+                return self._bring_in(operation, name)
             self.names.set((source, None))
             return Effect.MORE
         key = self._key(target)

@@ -20,7 +20,10 @@ def cut(pieces: Pieces, start: int, end: int) -> Pieces:
     """The bytes [start, end) of them, sharing the buffers."""
     if len(pieces) == 1:
         piece = pieces[0]
-        return pieces if not start and end >= len(piece) else (piece[start:end],)
+        if not start and end >= len(piece):
+            return pieces
+        part = piece[start:end] if len(piece) <= _JOINED_BYTES else memoryview(piece)[start:end]
+        return (part,) if len(part) else ()
     return tuple(_cut(pieces, start, end))
 
 

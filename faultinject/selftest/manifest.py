@@ -244,6 +244,16 @@ WRONG = (
         "A failed save is undone, and the exit status says that it has succeeded.",
         frozenset({(_ERROR, Kind.FALSE_SUCCESS), (_POWER, Kind.LOST_AFTER_ACK)}),
     ),
+    Planted(
+        "wrong_no_fsync.py",
+        "The rename can be on the disk before the bytes are; only a loss of power shows it.",
+        frozenset({(_POWER, Kind.PARTIAL_VISIBLE), (_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
+    Planted(
+        "wrong_no_dirsync.py",
+        "When success is said the rename need not be on the disk; only a loss of power shows it.",
+        frozenset({(_POWER, Kind.LOST_AFTER_ACK)}),
+    ),
 )
 """Programs with one mistake each."""
 

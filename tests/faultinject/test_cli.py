@@ -49,7 +49,7 @@ def process(*args: str) -> subprocess.CompletedProcess[str]:
 def test_a_clean_sweep() -> None:
     result = run(*ONE)
     assert "held: " in result.stdout
-    assert "level: L2 (kill-safe)" in result.stdout
+    assert "level: L3 (power-safe)" in result.stdout
 
 
 def test_every_operation_by_default_on_two_processes() -> None:
@@ -57,7 +57,7 @@ def test_every_operation_by_default_on_two_processes() -> None:
     assert done.returncode == 0, done.stderr
     for operation in ("save direct", "save staged", "save backpatch", "touch", "replace map", "remove", "recover"):
         assert operation in done.stdout
-    assert "level: L2" in done.stdout
+    assert "level: L3" in done.stdout
 
 
 @pytest.mark.parametrize(("said", "exit_code"), [(Verdict.HELD, 0), (Verdict.VIOLATED, 1), (Verdict.HARNESS_ERROR, 3)])
@@ -88,13 +88,13 @@ def test_json_to_standard_output_is_alone_there() -> None:
     assert done.returncode == 0
     report = json.loads(done.stdout)
     jsonschema.Draft202012Validator(schema()).validate(report)
-    assert "level: L2" in done.stderr
-    assert [r["level"] for r in report["runs"]] == ["L2"]
+    assert "level: L3" in done.stderr
+    assert [r["level"] for r in report["runs"]] == ["L3"]
 
 
 def test_json_to_a_file_keeps_the_report_for_people(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    assert "level: L2" in run(*ONE, "--json", str(path)).stdout
+    assert "level: L3" in run(*ONE, "--json", str(path)).stdout
     jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_text()))
 
 
@@ -102,7 +102,7 @@ def test_a_real_file_is_saved_again(tmp_path: Path) -> None:
     path = tmp_path / SESSION_NAME
     path.write_bytes(SESSION)
     result = run("--file", str(path), "--strategy", "direct", "--jobs", "1")
-    assert "L2" in result.stdout
+    assert "L3" in result.stdout
     assert path.read_bytes() == SESSION
     assert [p.name for p in tmp_path.iterdir()] == [SESSION_NAME]
 
@@ -119,7 +119,7 @@ def test_some_classes_do_not_decide_the_level() -> None:
         ("--dir", "/tmp"),
         ("--file", __file__),
         ("--file", "/nonexistent.kv"),
-        ("--class", "power"),
+        ("--class", "damage"),
         ("--strategy", "quantum"),
         ("--jobs", "0"),
         ("--payload-bytes", "0"),

@@ -93,7 +93,8 @@ def test_stages_of_a_fault_that_does_not_fire() -> None:
     [
         FaultClass.ERROR,
         FaultClass.INTERRUPT,
-        pytest.param(FaultClass.KILL),
+        FaultClass.KILL,
+        FaultClass.POWER,
     ],
 )
 def test_what_is_wrong_without_a_fault_shows_in_the_stages(fault_class: FaultClass) -> None:

@@ -20,4 +20,4 @@ def test_verdicts_by_class_are_those_by_execution(strategy: str) -> None:
         assert one.by_class > 0
         assert other.by_class == 0
         assert (one.points, one.held, one.violated) == (other.points, other.held, other.violated)
-    assert by_class.level == by_execution.level == 2
+    assert by_class.level == by_execution.level == 3

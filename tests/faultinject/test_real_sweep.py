@@ -17,15 +17,15 @@ def swept_on_real(tmp_path: Path, scenarios: tuple[Scenario, ...], *temps: TempK
     for run in sweep(units(found, CLASSES, real=True, real_parent=str(tmp_path))):
         assert run.violations == []
         assert run.problems == []
-        assert run.level == 2
+        assert run.level == 3
         assert all(run.covered_bytes(name) == end - start for name, (start, end) in run.regions.items())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_strategy_reaches_l2(tmp_path: Path) -> None:
+def test_every_strategy_reaches_l3(tmp_path: Path) -> None:
     swept_on_real(tmp_path, (Scenario.EMPTY,), TempKind.NAMED)
 
 
 @pytest.mark.slow
-def test_every_strategy_reaches_l2_in_every_scenario(tmp_path: Path) -> None:
+def test_every_strategy_reaches_l3_in_every_scenario(tmp_path: Path) -> None:
     swept_on_real(tmp_path, tuple(Scenario), TempKind.NAMED, TempKind.UNNAMED)

@@ -29,7 +29,7 @@ def test_a_save_is_recorded_with_names_inodes_and_bytes() -> None:
     inode, other = fs.trace[0].inode, fs.trace[2].inode
     assert inode != other
     assert list(fs.trace) == [
-        Operation(0, Op.OPEN, "t", fd=fd, inode=inode, result=fd),
+        Operation(0, Op.OPEN, "t", fd=fd, inode=inode, result=fd, flags=CREATE_EXCLUSIVE),
         Operation(1, Op.PWRITE, fd=fd, inode=inode, offset=5, size_bytes=3, data=b"abc", result=3),
         Operation(2, Op.OPEN_UNNAMED, fd=copy, inode=other, result=copy),
         Operation(

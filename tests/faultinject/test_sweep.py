@@ -34,7 +34,7 @@ def counts(count: ClassCount) -> tuple[int, ...]:
 
 def test_a_right_writer_reaches_the_level_and_every_point_is_held() -> None:
     run = swept(lambda: Tiny(saver(), live=True, stale=True), *CLASSES)
-    assert (run.level, run.problems, run.violations) == (2, [], [])
+    assert (run.level, run.problems, run.violations) == (3, [], [])
     for count in run.classes.values():
         assert count.points == count.held == count.covered == count.by_execution + count.by_class
 
@@ -200,8 +200,8 @@ def test_verdicts_by_class_and_by_execution_are_the_same_on_small_files(
 def test_a_right_writer_with_many_pieces_is_measured_in_full(strategy: str) -> None:
     target = KvcTarget(Operation.SAVE, strategy, "empty", TempKind.UNNAMED, Source(None, 20 * 600, 600))
     (run,) = sweep(units([target], CLASSES))
-    assert [count.not_measured for count in run.classes.values()] == [0, 0, 0]
-    assert run.level == 2
+    assert [count.not_measured for count in run.classes.values()] == [0] * len(CLASSES)
+    assert run.level == 3
 
 
 @pytest.mark.parametrize("fault_class", CLASSES)
@@ -242,15 +242,15 @@ def test_a_run_that_fails_without_a_fault_is_a_harness_error() -> None:
         raise ValueError("always")
 
     run = swept(lambda: Tiny(act), *CLASSES)
-    assert [count.harness_errors for count in run.classes.values()] == [1, 1, 1]
+    assert [count.harness_errors for count in run.classes.values()] == [1] * len(CLASSES)
     assert run.level is None
 
 
 def test_an_operation_that_does_nothing_has_no_points_and_holds_nothing() -> None:
     run = swept(lambda: Tiny(lambda fs: None, old=NEW), *CLASSES)
-    assert [count.points for count in run.classes.values()] == [0, 0, 0]
+    assert {name: count.points for name, count in run.classes.items()} == {ERROR: 0, INTERRUPT: 0, KILL: 0, POWER: 1}
     assert run.level is None
-    assert verdict([run]) == "not-measured"
+    assert verdict([run]) == "not-measured"  # after the end the power can fail, and that alone decides nothing
 
 
 def level(*classes: FaultClass) -> int | None:
@@ -259,8 +259,16 @@ def level(*classes: FaultClass) -> int | None:
 
 def test_the_level_is_not_decided_where_a_class_is_missing() -> None:
     assert level(ERROR) is level(INTERRUPT) is level(KILL) is level(ERROR, KILL) is level(INTERRUPT, KILL) is None
-    assert level(ERROR, INTERRUPT) == 1
-    assert level(*CLASSES) == 2
+    assert level(ERROR, INTERRUPT) == level(ERROR, INTERRUPT, POWER) == 1
+    assert level(ERROR, INTERRUPT, KILL) == 2
+    assert level(*CLASSES) == 3
+
+
+def test_only_the_strict_profile_gives_level_3() -> None:
+    """KVS-LEVEL-3."""
+    run = swept(lambda: Tiny(saver()), *CLASSES, profiles=("ext4-ordered", "xfs"))
+    assert run.level == 2
+    assert set(run.classes[POWER].profiles) == {"ext4-ordered", "xfs"}
 
 
 def test_a_computed_kill_that_no_execution_confirms_is_a_harness_error() -> None:
@@ -289,8 +297,9 @@ def test_a_directory_that_cannot_be_made_is_a_harness_error() -> None:
 
 @pytest.mark.parametrize("fault_class", CLASSES)
 def test_ctrl_c_ends_a_sweep_in_this_process(fault_class: FaultClass) -> None:
-    """Also in the class kill, where most points are computed and one gate is held over all of them."""
-    target = KvcTarget(Operation.SAVE, "direct", "empty", TempKind.NAMED, Source(None, 20_000, 20_000))
+    """Also in the classes kill and power, where points are computed and one gate is held over all of them."""
+    # Small pieces: each of them is a moment at which the power fails, with thousands of states.
+    target = KvcTarget(Operation.SAVE, "direct", "empty", TempKind.NAMED, Source(None, 20_000, 100))
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:

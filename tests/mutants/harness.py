@@ -52,9 +52,11 @@ class WriterPrepared(KvcPrepared):
         expected = self.expectation
         live, stale = expected.live, expected.stale
         if live:
-            for name in (LIVE, SHARED_NAME):
+            for name in live:
+                self.base.unlink(name)
+            live = frozenset({LIVE, SHARED_NAME})
+            for name in live:
                 self.base.put(name, b"somebody is writing this", locked=True)
-            live |= {LIVE, SHARED_NAME}
         if stale:
             for name in stale:
                 self.base.unlink(name)

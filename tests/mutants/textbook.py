@@ -190,11 +190,13 @@ class Textbook:
             fd = self.fs.open(self.name, os.O_RDWR)
             try:
                 self.fs.lock(fd)
-                header = layout.decode_header(self.fs.pread(fd, layout.HEADER_BYTES, 0))
-                self.update_header(fd, header, last_used)
+                self.update_header(fd, self.header_of(fd), last_used)
                 self.fs.sync(fd)
             finally:
                 self.fs.close(fd)
+
+    def header_of(self, fd: int) -> Header:
+        return layout.decode_header(self.fs.pread(fd, layout.HEADER_BYTES, 0))
 
     def update_header(self, fd: int, header: Header, last_used: int) -> None:
         new = layout.encode_header(replace(header, hits=header.hits + 1, last_used=last_used))

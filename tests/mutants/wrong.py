@@ -16,18 +16,22 @@ from kvformat.model import Header
 from tests.mutants.names import LOCK_NAME, SHARED_NAME, is_temp
 from tests.mutants.textbook import Textbook, WriterError
 
-ERROR, INTERRUPT, KILL = FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL
+ERROR, INTERRUPT, KILL, POWER = FaultClass.ERROR, FaultClass.INTERRUPT, FaultClass.KILL, FaultClass.POWER
 
 
 @dataclass(frozen=True)
 class Deserved:
-    """What a mutant must be reported for: this violation, under this class, in this scenario."""
+    """What a mutant must be reported for: this violation, under this class, in this scenario.
+
+    level: the most that it reaches.
+    """
 
     kind: Kind
     fault_class: FaultClass
     scenario: Scenario = Scenario.SAME_SIZE
     operation: Operation = Operation.SAVE
     strategy: str = "direct"
+    level: int = 1
 
 
 MUTANTS: dict[type[Textbook], Deserved] = {}

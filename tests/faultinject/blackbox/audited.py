@@ -26,6 +26,7 @@ SAVER = r"""
 #include <time.h>
 #include <unistd.h>
 static char tmp[600], final[600];
+static const char *durable;
 static int fail(int fd) { if (fd >= 0) close(fd); unlink(tmp); return 1; }
 static int save(const char *text) {
     int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -38,6 +39,10 @@ static int save(const char *text) {
     if (fsync(fd)) return fail(fd);
     if (close(fd)) return fail(-1);
     if (rename(tmp, final)) return fail(-1);
+    if (durable) {
+        int directory = open(durable, O_RDONLY | O_DIRECTORY);
+        if (directory < 0 || fsync(directory) || close(directory)) return 1;
+    }
     return 0;
 }
 static int is(const char *how, const char *what) { return strstr(how, what) != NULL; }
@@ -51,6 +56,7 @@ int main(int n, char **a) {
     if (is(how, "path")) snprintf(text, sizeof text, "saved in %s\n", realpath(a[1], real));
     if (is(how, "random-size")) snprintf(text, 2 + rand() % 900, "%900s", "x");
     if (is(how, "random-name")) snprintf(tmp, sizeof tmp, "%s/x.%08x.tmp", a[1], rand());
+    if (is(how, "durable")) durable = a[1];
     if (is(how, "refuse") && !access(final, F_OK)) { fputs("\033[1mis there already\n", stderr); return 1; }
     if (is(how, "grow")) {
         int fd = open(final, O_RDONLY);

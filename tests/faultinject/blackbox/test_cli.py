@@ -50,7 +50,8 @@ def wrong(*args: str) -> str:
         (("--stdin", "/nowhere", "true", "{dir}"), "does not exist"),
         (("--timeout", "0", "true", "{dir}"), "not in the range"),
         (("--jobs", "0", "true", "{dir}"), "not in the range"),
-        (("--class", "power", "true", "{dir}"), "'power' is not one of"),
+        (("--class", "damage", "true", "{dir}"), "'damage' is not one of"),
+        (("--profile", "zfs", "true", "{dir}"), "not one of"),
         (("--signal", "SIGKILL", "true", "{dir}"), "not one of"),
         (("--format", "xml", "true", "{dir}"), "not one of"),
         (("--cwd", "/nowhere", "true", "{dir}"), "cannot be the working directory"),
@@ -179,7 +180,7 @@ def test_a_budget_chooses(tmp_path: Path) -> None:
 
 
 def test_two_audits_at_once_do_not_meet(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from faultinject.cli import main; main()", "audit", "--jobs", "2", "--", *saver()]
+    command = [sys.executable, "-c", "from faultinject.cli import main; main()", "audit", "--jobs", "2", "--", *saver("durable")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in "12"]
     said = [one.communicate(timeout=60)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0], said

@@ -42,7 +42,7 @@ def test_a_clean_document(clean: list[Run]) -> None:
     validate(content)
     assert content["schema"] == SCHEMA_ID
     assert content["violations"] == []
-    assert {run["level"] for run in content["runs"]} == {"L2"}
+    assert {run["level"] for run in content["runs"]} == {"L3"}
     assert json.loads(json.dumps(content)) == content
 
 
@@ -91,4 +91,4 @@ def test_other_documents_are_refused() -> None:
 
 
 def test_levels_by_name() -> None:
-    assert [level_name(n) for n in (None, 0, 1, 2)] == [None, "L0", "L1", "L2"]
+    assert [level_name(n) for n in (None, 0, 1, 2, 3)] == [None, "L0", "L1", "L2", "L3"]

@@ -84,6 +84,7 @@ def test_levels_follow_from_what_is_expected() -> None:
     assert {name for name, level in levels.items() if level == 1} == {"pid_temp_no_recovery", "never_heals"}
     assert {planted.name for planted in RIGHT if planted.level != 3} == {"right_mmap"}
     powerless = {"no_fsync", "fsync_after_rename", "no_directory_fsync", "fsync_retried"}
+    powerless |= {"python_wrong_no_fsync", "python_wrong_no_dirsync"}
     assert {name for name, level in levels.items() if level == 2} == powerless
     assert levels["signal_leaves_temp"] == levels["right_mmap"] == 0
 
