@@ -171,10 +171,15 @@ class Course:
         if meetings is None:
             return None
         if not tail.untouched:
-            self._wanted, self._recording, self._answer, tail.access = False, None, None, self.point.live
+            self._wanted = False
+            self._forget()
             return None
-        nth, registers = self._nth, bytes(self.point.ptrace.registers)
+        nth = self._nth
         self._nth += 1
+        if not (self._wanted or meetings.expects(nth)):
+            self._forget()
+            return None
+        registers = bytes(self.point.ptrace.registers)
         step = meetings.find(nth, registers)
         if step is not None:
             self._follow(step)
@@ -188,7 +193,7 @@ class Course:
                 self._learners.append((step, tail.model()))
             return None
         else:
-            self._answer = None  # what comes next comes after a call that nobody has recorded
+            self._forget()
         return step
 
     def answered(self, result: int) -> None:
@@ -228,6 +233,11 @@ class Course:
             self._meetings.count(self._fault)
         for step, model in self._learners:
             step.learn(model, rewound)
+
+    def _forget(self) -> None:
+        """Nobody records this call, so that what comes next does not come after the last one that was recorded."""
+        self._recording = self._answer = None
+        self.tail.access = self.point.live
 
     def _follow(self, onward: Step | int) -> None:
         """What came after the last answer."""

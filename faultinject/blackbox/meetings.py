@@ -81,11 +81,11 @@ class Step:
 
 
 class Meetings:
-    """The steps recorded at one point."""
+    """The steps recorded at one point. They are kept by how many calls after the fault they come."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._steps: dict[tuple[int, bytes], list[Step]] = {}
+        self._steps: dict[int, dict[bytes, list[Step]]] = {}
         self._kept_bytes = 0
         self._counted: dict[Hashable, int] = {}
 
@@ -111,18 +111,23 @@ class Meetings:
         """The tail after this fault has met none, or was recorded."""
         self._counted[_kind(fault)] = self._counted.get(_kind(fault), 0) + 1
 
+    def expects(self, nth: int) -> bool:
+        """Whether there may be a step to be found at the nth call after the fault."""
+        return nth in self._steps
+
     def find(self, nth: int, registers: bytes) -> Step | None:
         """The step at which the task is: stopped at the same call, as the nth after the fault, in an equal state."""
-        steps = self._steps.get((nth, registers))
+        here = self._steps.get(nth, {})
+        steps = here.get(registers)
         if not steps:
             return None
-        found = self._checkpoint.find(step.snapshot for step in steps if step.snapshot is not None)
+        found = self._checkpoint.find([step.snapshot for step in steps if step.snapshot is not None])
         if found is not None:
             steps[found].misses = 0
             return steps[found]
         for step in steps:
             step.misses += 1
-        self._steps[nth, registers] = [step for step in steps if step.misses < _MISSES_MAX]
+        here[registers] = [step for step in steps if step.misses < _MISSES_MAX]
         return None
 
     def record(self, nth: int, registers: bytes, number: int, arguments: tuple[int, ...]) -> Step:
@@ -131,7 +136,7 @@ class Meetings:
         step = Step(registers, number, arguments, snapshot)
         if snapshot is not None:
             self._kept_bytes += snapshot.size_bytes
-            self._steps.setdefault((nth, registers), []).append(step)
+            self._steps.setdefault(nth, {}).setdefault(registers, []).append(step)
         return step
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from faultinject.blackbox import meetings
 from faultinject.blackbox.course import Walk
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ops import Op
@@ -127,3 +128,22 @@ def test_pages_that_change_while_a_task_catches_up_are_restored(tmp_path: Path, 
         assert here is not None
         here.checkpoint.pages.verify()
         assert caught_up
+
+
+def test_where_there_is_no_room_for_more_tails_are_right_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of a tail ends in the middle of it; what it reads after that is no part of the record."""
+    monkeypatch.setattr(meetings, "_KEPT_BYTES_MAX", 200_000)
+    rest = """
+        for (int i = 0; i < 20; i++) {
+            memset(text, 'a' + i, sizeof text); pwrite(fd, text, sizeof text, 20 + i);
+            fsync(fd);
+        }
+        return failed;
+    """
+    with rewinding(tmp_path, program(HEAD + rest)) as one:
+        assert {unlike(one, fault) for fault in cuts(one)} == {""}
+        here = one.rewinder._here
+        assert here is not None
+        assert not here.point.meetings.has_room

@@ -42,6 +42,7 @@ def test_steps_are_found_by_state_and_by_how_soon_they_come(tmp_path: Path) -> N
                 assert meetings.find(nth, b"registers") is steps[nth, result]
                 assert meetings.find(nth, b"other registers") is None
                 assert meetings.find(2, b"registers") is None
+                assert [meetings.expects(one) for one in range(3)] == [True, True, False]
                 point.restore(mask=False)
 
 
