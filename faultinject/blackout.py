@@ -109,13 +109,11 @@ class Blackout:
         return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
 
     def repair(self, fault: Fault) -> str:
-        """The syncs that are missing; see `repair.repair`."""
-        if fault.second is not None:
-            return GIVE_UP
+        """The syncs that are missing; where none is, and one has failed, what to do then. See `repair.repair`."""
         profile = fault.what
         if profile not in self._repairs:
             self._repairs[profile] = repair(self._power.run, profile, self._holds)
-        return self._repairs[profile]
+        return self._repairs[profile] or (GIVE_UP if fault.second is not None else "")
 
     def _holds(self, left: Left) -> bool:
         """Whether readers find what they should, recovery and repetition aside: those no sync could mend."""

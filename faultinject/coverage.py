@@ -38,8 +38,8 @@ class Violation:
             self.span = (self.offset, self.offset)
 
     def joined(self, other: Violation) -> Violation:
-        """Both as one; the earlier point is shown, whichever part of a sweep has ended first."""
-        first = min(self, other, key=lambda one: (one.fault.index, one.fault.byte or 0))
+        """Both as one; the plainer and then the earlier point is shown, whichever part of a sweep has ended first."""
+        first = min(self, other, key=lambda one: (one.fault.second is not None, one.fault.index, one.fault.byte or 0))
         operations = dict(self.operations)
         for operation, points in other.operations.items():
             operations[operation] = operations.get(operation, 0) + points

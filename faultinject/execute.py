@@ -151,7 +151,7 @@ class Executor(Swept):
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: of what a loss of power takes, all that shows the same is one mistake."""
         if fault.fault_class is FaultClass.POWER:
-            return fault.fault_class, fault.what, fault.second is None, finding.kind
+            return fault.fault_class, fault.what, finding.kind
         return super().cause(fault, finding)
 
     def stages(self, fault: Fault) -> Iterator[Stage]:

@@ -133,7 +133,7 @@ class AuditExecutor(Swept):
 
     def cause(self, fault: Fault, finding: Finding) -> Hashable:
         """See `Swept.cause`: what a program leaves under one name is one mistake, wherever the fault hits."""
-        profile = (fault.what, fault.second is None) if fault.fault_class is FaultClass.POWER else ()
+        profile = fault.what if fault.fault_class is FaultClass.POWER else ""
         return fault.fault_class, profile, finding.kind, self.baseline.canonical(finding.name)
 
     def operation(self, fault: Fault, recorded: Recorded) -> str:

@@ -76,13 +76,11 @@ class PowerAudit:
         return tuple(replace(finding, detail=f"{finding.detail} (power failed: {left.sentence})") for finding in found)
 
     def repair(self, fault: Fault) -> str:
-        """The syncs that are missing; see `repair.repair`."""
-        if fault.second is not None:
-            return GIVE_UP
+        """The syncs that are missing; where none is, and one has failed, what to do then. See `repair.repair`."""
         profile = fault.what
         if profile not in self._repairs:
             self._repairs[profile] = repair(self._runs.run, profile, self._holds)
-        return self._repairs[profile]
+        return self._repairs[profile] or (GIVE_UP if fault.second is not None else "")
 
     def _holds(self, left: Left) -> bool:
         found = self._aftermath.at_power_loss(state_of(left), reported(left))
