@@ -6,12 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
 from faultinject.blackbox.judge import Judge
-from faultinject.blackbox.place import Place
+from faultinject.blackbox.masks import Masks
+from faultinject.blackbox.place import Plainly
+from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import State
+from faultinject.blackbox.subject import Audited
 from faultinject.oracle import Finding, Kind, Reported
 
 Findings = tuple[Finding, ...]
@@ -27,6 +30,45 @@ class Step:
     findings: Findings
 
 
+class Known(Protocol):
+    """What runs without a fault have shown; see `Baseline`."""
+
+    @property
+    def old(self) -> State:
+        """What is there before a run."""
+
+    @property
+    def new(self) -> State:
+        """What is there after one."""
+
+    @property
+    def again(self) -> State | None:
+        """What is there after one more on top, None where that fails."""
+
+    @property
+    def masks(self) -> Masks:
+        """What is not compared."""
+
+
+class Scene(Protocol):
+    """Where states are put and programs run on them; see `Place`."""
+
+    audited: Audited
+    directory: str
+
+    def program(self, command: tuple[str, ...] | None = None) -> Program:
+        """The audited program, or another command, to be run here."""
+
+    def put(self, state: State) -> None:
+        """Makes the watched directories hold this state."""
+
+    def read(self) -> State:
+        """What is there now."""
+
+    def run_plainly(self, program: Program) -> Plainly:
+        """A run at which nobody looks."""
+
+
 class Aftermath:
     """Judges outcomes in one place. Outcomes that are alike are judged once, and repeated once.
 
@@ -34,7 +76,7 @@ class Aftermath:
     """
 
     def __init__(
-        self, baseline: Baseline, place: Place, checker: Checker | None, command: CommandChecker | None
+        self, baseline: Known, place: Scene, checker: Checker | None, command: CommandChecker | None
     ) -> None:
         self._place = place
         self._program = place.program()

@@ -1,0 +1,155 @@
+"""Every image of a case, mounted and looked at: what a program finds after the loss of power, and whether it may."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox.checkers import CommandChecker
+from faultinject.blackbox.formats import format_of
+from faultinject.blackbox.state import NodeKind, State
+from faultinject.blackbox.subject import with_directory
+from faultinject.inject import HarnessError
+from faultinject.oracle import Finding, Kind, Reported
+from faultinject.powercut.case import Case
+from faultinject.powercut.confined import Inside, confined
+from faultinject.powercut.images import Image, images
+from faultinject.powercut.recording import Recording, record
+from faultinject.powercut.scene import MountedScene
+from faultinject.powercut.session import Session, made
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one image came to.
+
+    number: of the image, in the order of `images`. acknowledged: whether the program had reported success before power
+    was lost. same_as: the number of an earlier image that is the same disk with the same report, so that this one was
+    not mounted; None where it was. state: what the watched directories held, None where it could not be read.
+    problem: why nothing was measured, else empty.
+    """
+
+    number: int
+    image: Image
+    acknowledged: bool
+    same_as: int | None
+    state: State | None
+    findings: tuple[Finding, ...]
+    problem: str = ""
+
+
+def examined(case: Case) -> Generator[Recording | Outcome, None, None]:
+    """The recording, and then the outcome of each image. When the iterator is closed, nothing of it is left.
+
+    Needs root. Raises UnusableError where the program cannot be judged from the start, LaunchError where it cannot be
+    started, and HarnessError where a file system cannot be set up.
+    """
+    with confined(partial(_work, case), case.kind.file_system.size_bytes) as messages:
+        yield from messages
+
+
+@dataclass(frozen=True, slots=True)
+class CrashState:
+    """A state that a real file system was found in after a loss of power.
+
+    description: which of the logged writes had reached the disk. acknowledged: whether the program had reported success.
+    state: what the watched directories held, by key; $TMPDIR is one of them.
+    """
+
+    description: str
+    acknowledged: bool
+    state: State
+
+
+def crash_states(case: Case) -> Iterator[CrashState]:
+    """Every distinct image of a case as a program finds it, for models of persistence to be held against.
+
+    Raises as `examined`, and HarnessError for an image that cannot be mounted or read: it is in no model.
+    """
+    recording = None
+    examination = examined(replace(case, judged=False))
+    try:
+        for one in examination:
+            if isinstance(one, Recording):
+                recording = one
+            elif one.problem:
+                raise HarnessError(one.problem)
+            elif one.same_as is None:
+                assert recording is not None and one.state is not None, "a recording comes first"
+                yield CrashState(one.image.describe(recording.log), one.acknowledged, one.state)
+    finally:
+        examination.close()
+
+
+def _work(case: Case, inside: Inside) -> Generator[Recording | Outcome, None, None]:
+    with made(inside, case.kind) as session:
+        scene = MountedScene(case, session)
+        recording = record(case, inside, session, scene)
+        yield recording
+        chosen = images(recording.log, 0, case.kind.file_system.sector_bytes, case.seed)
+        yield from _Examination(case, inside, session, scene, recording).outcomes(chosen[: case.images_max])
+
+
+class _Examination:
+    """Goes through the images of a recording."""
+
+    def __init__(
+        self, case: Case, inside: Inside, session: Session, scene: MountedScene, recording: Recording
+    ) -> None:
+        self._inside = inside
+        self._session = session
+        self._scene = scene
+        self._recording = recording
+        self._aftermath = _aftermath(case, scene, recording) if case.judged else None
+        self._known: dict[tuple[int, bool], Outcome] = {}
+
+    def outcomes(self, chosen: Iterable[Image]) -> Iterator[Outcome]:
+        for number, image in enumerate(chosen):
+            acknowledged = image.at >= self._recording.acknowledged_at
+            key = self._inside.disk.show(image.survivors), acknowledged
+            known = self._known.get(key)
+            if known is None:
+                known = self._known[key] = self._outcome(number, image, acknowledged=acknowledged)
+                yield known
+            else:
+                yield replace(known, number=number, image=image, same_as=known.number, state=None)
+
+    def _outcome(self, number: int, image: Image, *, acknowledged: bool) -> Outcome:
+        try:
+            with self._session.mounted(read_only=True):
+                self._scene.mounted_read_only()
+                state = self._scene.read()
+                return Outcome(number, image, acknowledged, None, state, self._judged(state, acknowledged=acknowledged))
+        except HarnessError as error:
+            self._inside.check()
+            return Outcome(number, image, acknowledged, None, None, (), f"{image.describe(self._recording.log)}: {error}")
+
+    def _judged(self, state: State, *, acknowledged: bool) -> tuple[Finding, ...]:
+        if self._aftermath is None:
+            return ()
+        reported = Reported.SUCCESS if acknowledged else Reported.NOTHING
+        found = self._aftermath.of_crash(state, reported, there=True)
+        return tuple(dict.fromkeys(_of_power(finding, state) for finding in found))
+
+
+def _aftermath(case: Case, scene: MountedScene, recording: Recording) -> Aftermath:
+    audited = case.audited
+    command = None if audited.check is None else CommandChecker(
+        with_directory(audited.check, scene.directory),
+        working_directory=scene.program().directory,
+        timeout_seconds=audited.timeout_seconds,
+    )
+    return Aftermath(recording, scene, format_of(audited).checker, command)
+
+
+def _of_power(finding: Finding, state: State) -> Finding:
+    """The same violation as a loss of power calls it."""
+    if finding.kind is Kind.FALSE_SUCCESS:
+        return replace(finding, kind=Kind.LOST_AFTER_ACK)
+    node = state.get(finding.name)
+    zeros = node is not None and node.kind is NodeKind.FILE and node.data and not any(node.data)
+    if finding.kind is Kind.PARTIAL_VISIBLE and node is not None and zeros:
+        return replace(finding, detail=f"the file has {len(node.data)} bytes, and all are zeros")
+    return finding
