@@ -50,7 +50,8 @@ class Violation:
 class ClassCount:
     """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error.
 
-    executors: how many runs each executor made, where there are several. void: why the class has no points.
+    executors: how many runs each executor made, where there are several. images: how many crash images `exist` by the
+    log of a disk, were `listed`, `tried` and `distinct`, where there are any. void: why the class has no points.
     """
 
     points: int = 0
@@ -65,6 +66,7 @@ class ClassCount:
     lemmas: set[str] = field(default_factory=set)
     ranges: list[tuple[int, int]] = field(default_factory=list)
     executors: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     void: str = ""
 
     @property
@@ -88,6 +90,8 @@ class ClassCount:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for executor, runs in other.executors.items():
             self.executors[executor] = self.executors.get(executor, 0) + runs
+        for which, count in other.images.items():
+            self.images[which] = self.images.get(which, 0) + count
         self.void = self.void or other.void
         self.lemmas |= other.lemmas
         self.cut(other.ranges)

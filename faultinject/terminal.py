@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -26,6 +27,37 @@ EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.
 """Exit codes; 2 is a wrong use of the command, as click has it."""
 
 EXIT_CODES = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
+
+
+_LINE = "line:"
+
+
+class BrokenError(click.ClickException):
+    """A harness error before there is anything to report."""
+
+    exit_code = EXIT[Verdict.HARNESS_ERROR]
+
+
+def words(option: str, command: str | None) -> tuple[str, ...] | None:
+    """The command that an option gives, as a list of arguments. Raises click's errors for people."""
+    if command is None:
+        return None
+    try:
+        found = tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
+    if not found:
+        raise click.UsageError(f"{option}: the command is empty")
+    return found
+
+
+def acknowledgement(ack: str) -> str:
+    """What --ack says: a text that reports success, or nothing where exit status 0 does. Raises click's errors."""
+    if ack == "exit":
+        return ""
+    if ack.startswith(_LINE) and len(ack) > len(_LINE):
+        return ack[len(_LINE) :]
+    raise click.UsageError(f"--ack {ack!r}: it is exit, or line: and a text that the program prints")
 
 
 def run_units(work: list[Unit], jobs: int, console: Console, *, in_pool: bool = False) -> list[Run]:

@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 
 PLANNED: dict[str, str] = {
-    "KVS-INV-7": "the class `power` is not swept yet, so nothing is judged after a loss of power",
     "KVS-INV-8": "the class `damage` is not swept yet",
     "KVS-LEVEL-3": "needs the class `power`",
     "KVS-LEVEL-4": "needs the class `damage`, and a checksum that version 1 of the file does not have",

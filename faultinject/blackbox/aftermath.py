@@ -10,11 +10,12 @@ from typing import Protocol
 
 from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
 from faultinject.blackbox.judge import Judge
+from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import State
-from faultinject.blackbox.subject import Audited
+from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.oracle import Finding, Kind, Reported
 
 Findings = tuple[Finding, ...]
@@ -75,9 +76,7 @@ class Aftermath:
     checker: what the format knows of its files. command: decides on content in place of the byte rules.
     """
 
-    def __init__(
-        self, baseline: Known, place: Scene, checker: Checker | None, command: CommandChecker | None
-    ) -> None:
+    def __init__(self, baseline: Known, place: Scene, checker: Checker | None, command: CommandChecker | None) -> None:
         self._place = place
         self._program = place.program()
         self._command = command
@@ -182,6 +181,19 @@ class Aftermath:
         else:
             found = self._judged(self._place.read(), ran.reported, Stage.REPEATED)
         return Step(Stage.REPEATED, ran.reported, ran.said, found)
+
+
+def aftermath_of(baseline: Known, place: Scene) -> Aftermath:
+    """With the checkers that the user of the program has asked for."""
+    audited = place.audited
+    command = None
+    if audited.check is not None:
+        command = CommandChecker(
+            with_directory(audited.check, place.directory),
+            working_directory=place.program().directory,
+            timeout_seconds=audited.timeout_seconds,
+        )
+    return Aftermath(baseline, place, format_of(audited).checker, command)
 
 
 def _digest(state: State) -> bytes:

@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox.aftermath import aftermath_of
 from faultinject.blackbox.baseline import Baseline, prepare
-from faultinject.blackbox.checkers import Checker, CommandChecker
 from faultinject.blackbox.executor import AuditExecutor, exhaustive_seconds, why_not_rewound
-from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
-from faultinject.blackbox.subject import Audited, with_directory
+from faultinject.blackbox.subject import Audited
 from faultinject.faults import FaultClass
 from faultinject.sweep import Unit
 
@@ -101,14 +99,7 @@ def _own(base: Path) -> Path:
 
 def opened(baseline: Baseline, place: Place, aside: Place | None = None) -> AuditExecutor:
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
-    audited = baseline.key.audited
-    checker: Checker | None = format_of(audited).checker
-    command = None if audited.check is None else CommandChecker(
-        with_directory(audited.check, place.directory),
-        working_directory=place.program().directory,
-        timeout_seconds=audited.timeout_seconds,
-    )
-    return AuditExecutor(baseline, place, aside, Aftermath(baseline, place, checker, command))
+    return AuditExecutor(baseline, place, aside, aftermath_of(baseline, place))
 
 
 def close_all() -> None:

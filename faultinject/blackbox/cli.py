@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from faultinject.blackbox.subject import DIRECTORY, Audited, Format, check_syste
 from faultinject.coverage import Run
 from faultinject.faults import SIGNALS, FaultClass
 from faultinject.inject import HarnessError
-from faultinject.oracle import Verdict
 from faultinject.printable import printable
 from faultinject.report.document import document
 from faultinject.report.junit import junit
@@ -31,16 +29,17 @@ from faultinject.sweep import CLASSES
 from faultinject.terminal import (
     EXIT,
     EXIT_CODES,
+    BrokenError,
+    acknowledgement,
     check_writable,
     leave,
     run_units,
     terminable,
     undisturbed,
+    words,
     write_json,
     write_report,
 )
-
-_LINE = "line:"
 
 
 @click.command("audit", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})
@@ -125,10 +124,10 @@ def audit_command(
         _make_empty("--scripts", scripts, "scripts of another audit would stay in it")
     audited = Audited(
         command,
-        _words("--recover", recover),
-        _words("--check", check),
+        words("--recover", recover),
+        words("--check", check),
         Format(format_),
-        _acknowledgement(ack),
+        acknowledgement(ack),
         tuple(dict.fromkeys(signals)),
         _apart(tuple(_watchable(path) for path in directories)),
         None if given is None else os.path.realpath(given),
@@ -173,9 +172,9 @@ def run_audit(
     except (UnusableError, LaunchError) as error:
         raise click.UsageError(printable(str(error))) from error
     except HarnessError as error:
-        raise _BrokenError(printable(f"harness error: {error}")) from error
+        raise BrokenError(printable(f"harness error: {error}")) from error
     except OSError as error:
-        raise _BrokenError(printable(f"harness error: the scratch directories: {error}")) from error
+        raise BrokenError(printable(f"harness error: the scratch directories: {error}")) from error
     _tell(audit, runs)
     return runs
 
@@ -200,32 +199,6 @@ def _scratch(audited: Audited) -> Iterator[Path]:
 def _tell(audit: Audit, runs: list[Run]) -> None:
     for run in runs:
         run.notes = [*run.notes, *(one for one in audit.notes if one not in run.notes)]
-
-
-class _BrokenError(click.ClickException):
-    """A harness error before there is anything to report."""
-
-    exit_code = EXIT[Verdict.HARNESS_ERROR]
-
-
-def _words(option: str, command: str | None) -> tuple[str, ...] | None:
-    if command is None:
-        return None
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise click.UsageError(f"{option}: {error}") from error
-    if not words:
-        raise click.UsageError(f"{option}: the command is empty")
-    return words
-
-
-def _acknowledgement(ack: str) -> str:
-    if ack == "exit":
-        return ""
-    if ack.startswith(_LINE) and len(ack) > len(_LINE):
-        return ack[len(_LINE) :]
-    raise click.UsageError(f"--ack {ack!r}: it is exit, or line: and a text that the program prints")
 
 
 def _watchable(path: str) -> str:

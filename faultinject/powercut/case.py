@@ -60,9 +60,9 @@ class PowerSubject:
 class Case:
     """One recording and its images.
 
-    directory_name: of the directory that {dir} stands for, below the top of the file system. older: files that are there
-    besides what the start gives. images_max: no more of them are built. judged: whether the program's recovery and its
-    repetition run on the images and all is judged; without, the states alone are told.
+    directory_name: of the directory that {dir} stands for, below the top of the file system. older: files that are
+    there besides what the start gives. images_max: no more of them are built. judged: whether the program's recovery
+    and its repetition run on the images and all is judged; without, the states alone are told.
     """
 
     audited: Audited

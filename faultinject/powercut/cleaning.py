@@ -1,8 +1,8 @@
 """What stays behind where a command could not clear up after itself, and how the next one reclaims it.
 
 A command that dies takes its mounts with it (they are in a mount namespace of its own), its processes (PID namespace)
-and its loop devices (they clear themselves). What SIGKILL can leave is a directory in the one for temporary files. It is
-locked as long as any process of its command lives, so nothing that is in use is touched.
+and its loop devices (they clear themselves). What SIGKILL can leave is a directory in the one for temporary files. It
+is locked as long as its command or the process that serves its disk lives, so nothing that is in use is touched.
 """
 
 from __future__ import annotations
@@ -45,10 +45,8 @@ def in_use(directory: Path) -> int:
 
 def reclaim() -> list[str]:
     """Removes what dead commands have left, and says what it was. Raises OSError where that is not possible."""
-    found = []
-    for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
-        if _reclaimed(Path(os.path.realpath(path.parent)) / path.name):
-            found.append(str(path))
+    parent = Path(os.path.realpath(tempfile.gettempdir()))
+    found = [str(path) for path in sorted(parent.glob(f"{PREFIX}*")) if _reclaimed(path)]
     loopdev.detach_abandoned()
     return found
 

@@ -64,7 +64,9 @@ class Kind:
         return FILE_SYSTEMS[self.name]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.options}" if self.options else self.name
+        if self.options == self.file_system.usual:
+            return self.name
+        return f"{self.name} {'harsh' if self.options == self.file_system.harsh else self.options}"
 
 
 def kinds(names: tuple[str, ...], options: tuple[str, ...], *, harsh: bool) -> list[Kind]:
@@ -84,7 +86,9 @@ def why_not(kind: Kind) -> str | None:
         return "loss of power on real file systems needs root, to mount them: run it as root, in a machine or container"
     for device in ("/dev/fuse", "/dev/loop-control"):
         if not os.path.exists(device):
-            return f"{device} is not there: load its kernel module (modprobe {device[5:9]}), or give it to the container"
+            return (
+                f"{device} is not there: load its kernel module (modprobe {device[5:9]}), or give it to the container"
+            )
     command = kind.file_system.make[0]
     if shutil.which(command) is None:
         return f"{command} is not installed: install the tools of {kind.name} (e2fsprogs, xfsprogs, btrfs-progs)"

@@ -6,11 +6,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from faultinject.blackbox.aftermath import Aftermath
-from faultinject.blackbox.checkers import CommandChecker
-from faultinject.blackbox.formats import format_of
+from faultinject.blackbox.aftermath import aftermath_of
 from faultinject.blackbox.state import NodeKind, State
-from faultinject.blackbox.subject import with_directory
 from faultinject.inject import HarnessError
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.powercut.case import Case
@@ -54,8 +51,8 @@ def examined(case: Case) -> Generator[Recording | Outcome, None, None]:
 class CrashState:
     """A state that a real file system was found in after a loss of power.
 
-    description: which of the logged writes had reached the disk. acknowledged: whether the program had reported success.
-    state: what the watched directories held, by key; $TMPDIR is one of them.
+    description: which of the logged writes had reached the disk. acknowledged: whether the program had reported
+    success. state: what the watched directories held, by key; $TMPDIR is one of them.
     """
 
     description: str
@@ -95,14 +92,12 @@ def _work(case: Case, inside: Inside) -> Generator[Recording | Outcome, None, No
 class _Examination:
     """Goes through the images of a recording."""
 
-    def __init__(
-        self, case: Case, inside: Inside, session: Session, scene: MountedScene, recording: Recording
-    ) -> None:
+    def __init__(self, case: Case, inside: Inside, session: Session, scene: MountedScene, recording: Recording) -> None:
         self._inside = inside
         self._session = session
         self._scene = scene
         self._recording = recording
-        self._aftermath = _aftermath(case, scene, recording) if case.judged else None
+        self._aftermath = aftermath_of(recording, scene) if case.judged else None
         self._known: dict[tuple[int, bool], Outcome] = {}
 
     def outcomes(self, chosen: Iterable[Image]) -> Iterator[Outcome]:
@@ -124,7 +119,9 @@ class _Examination:
                 return Outcome(number, image, acknowledged, None, state, self._judged(state, acknowledged=acknowledged))
         except HarnessError as error:
             self._inside.check()
-            return Outcome(number, image, acknowledged, None, None, (), f"{image.describe(self._recording.log)}: {error}")
+            return Outcome(
+                number, image, acknowledged, None, None, (), f"{image.describe(self._recording.log)}: {error}"
+            )
 
     def _judged(self, state: State, *, acknowledged: bool) -> tuple[Finding, ...]:
         if self._aftermath is None:
@@ -134,18 +131,8 @@ class _Examination:
         return tuple(dict.fromkeys(_of_power(finding, state) for finding in found))
 
 
-def _aftermath(case: Case, scene: MountedScene, recording: Recording) -> Aftermath:
-    audited = case.audited
-    command = None if audited.check is None else CommandChecker(
-        with_directory(audited.check, scene.directory),
-        working_directory=scene.program().directory,
-        timeout_seconds=audited.timeout_seconds,
-    )
-    return Aftermath(recording, scene, format_of(audited).checker, command)
-
-
 def _of_power(finding: Finding, state: State) -> Finding:
-    """The same violation as a loss of power calls it."""
+    """The same violation as a loss of power calls it (KVS-INV-7)."""
     if finding.kind is Kind.FALSE_SUCCESS:
         return replace(finding, kind=Kind.LOST_AFTER_ACK)
     node = state.get(finding.name)

@@ -16,8 +16,8 @@ from faultinject.powercut.disk import Entry, Survivors
 from faultinject.powercut.scene import MountedScene
 from faultinject.powercut.session import Session
 
-SETTLE_SECONDS = 1.5
-"""How long after the program the file system is left alone: its journal commits every second (`commit=1`)."""
+SETTLE_SECONDS = 2.5
+"""How long after the program the file system is left alone: with `commit=1` two commits of its journal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ LAYERS = [
     {"report.junit"},
     {"report.replay", "terminal"},
     {"blackbox"},
-    {"kvc_checker"},
+    {"kvc_checker", "powercut"},
     {"selftest"},
     {"cli"},
 ]
@@ -71,7 +71,7 @@ def sources(package: Path) -> list[Path]:
 def place_of(module: str) -> str:
     """The entry of LAYERS that a module belongs to."""
     package = module.partition(".")[0]
-    return package if package in ("blackbox", "selftest") else module
+    return package if package in ("blackbox", "powercut", "selftest") else module
 
 
 def module_of(path: Path) -> str:
@@ -107,7 +107,7 @@ def test_imports_go_down_the_layers(path: Path) -> None:
     for name in imported(path):
         if name.startswith("faultinject."):
             place = place_of(name.removeprefix("faultinject."))
-            assert layer[place] < layer[own] or (place == own and own in ("blackbox", "kvc_checker", "selftest")), name
+            assert layer[place] < layer[own] or (place == own and own in ("blackbox", "kvc_checker", "powercut", "selftest")), name
 
 
 def test_only_the_command_line_prints_or_parses_arguments() -> None:
@@ -118,7 +118,7 @@ def test_only_the_command_line_prints_or_parses_arguments() -> None:
             assert not [name for name in imported(path) if name.startswith("rich")], path
 
 
-@pytest.mark.parametrize("package", ["blackbox", "selftest", "report"])
+@pytest.mark.parametrize("package", ["blackbox", "powercut", "selftest", "report"])
 def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
     below = {
         f"faultinject.{module_of(path)}": {name for name in imported(path) if name.startswith(f"faultinject.{package}.")}
