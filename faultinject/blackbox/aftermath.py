@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
-from faultinject.blackbox.judge import Judge
 from faultinject.blackbox.formats import format_of
+from faultinject.blackbox.judge import Judge
 from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.started import Program

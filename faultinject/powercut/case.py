@@ -10,6 +10,9 @@ from faultinject.blackbox.state import State
 from faultinject.blackbox.subject import Audited, AuditedStart, Start
 from faultinject.powercut.filesystems import Kind
 
+SETTLE_SECONDS = 2.5
+"""How long after the program the file system is left alone: with `commit=1` two commits of its journal."""
+
 DIRECTORY = "directory"
 """How the directory is called that {dir} stands for, unless told otherwise."""
 
@@ -61,7 +64,8 @@ class Case:
     """One recording and its images.
 
     directory_name: of the directory that {dir} stands for, below the top of the file system. older: files that are
-    there besides what the start gives. images_max: no more of them are built. judged: whether the program's recovery
+    there besides what the start gives. images_max: no more of them are built. settle_seconds: how long
+    the file system is left alone after the program. judged: whether the program's recovery
     and its repetition run on the images and all is judged; without, the states alone are told.
     """
 
@@ -72,6 +76,7 @@ class Case:
     older: State = field(default_factory=dict)
     images_max: int = 1000
     seed: int = 1
+    settle_seconds: float = SETTLE_SECONDS
     judged: bool = True
 
     @property

@@ -1,13 +1,16 @@
 """Work on mounted disks that leaves nothing behind, however it ends.
 
-Three processes. The command starts one that serves the disk, in a mount namespace of its own; that one starts the one
-that mounts and runs programs, the first process of a PID namespace. What the kernel then guarantees: when the first
+Three processes. The command starts one that serves the disk; that one starts the one that mounts and runs programs, the
+first process of a PID namespace, with a mount namespace of its own. What the kernel then guarantees: when the first
 process of a PID namespace ends, all others in it are killed; when the last process of a mount namespace ends, all its
-mounts go. Each of the three clears up when another has died:
+mounts go. What each does when another has died:
 
-- the command ends or is killed: the one that mounts sees its connection close and unmounts;
-- the one that mounts is killed: the one that serves unmounts;
-- the one that serves is killed: mounts give I/O errors, and the one that mounts unmounts.
+- the command ends or is killed: the one that mounts sees its connection close, unmounts and ends;
+- the one that mounts is killed: the kernel unmounts, and the one that serves ends when that is done;
+- the one that serves is killed: the kernel answers for the disk with I/O errors, and the one that mounts ends.
+
+The one that serves must not be in the mount namespace. As its last process it would, at its end, wait for the disk
+before it gives up the descriptor whose end tells the kernel that the disk is gone: nothing could end that.
 
 Sources: pid_namespaces(7), mount_namespaces(7).
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,16 +30,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
+from faultinject.blackbox.baseline import UnusableError
 from faultinject.blackbox.launch import LaunchError
 from faultinject.inject import HarnessError
 from faultinject.powercut import fuse
-from faultinject.powercut.cleaning import DISK, in_use, make_directory, remove
+from faultinject.powercut.cleaning import DISK, PREFIX, in_use, make_directory, remove
 from faultinject.powercut.control import RemoteDisk, serve
 from faultinject.powercut.disk import Disk
 from faultinject.powercut.kernel import (
     CLONE_NEWNS,
     CLONE_NEWPID,
-    MNT_DETACH,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -43,13 +47,15 @@ from faultinject.powercut.kernel import (
     MS_REC,
     mount,
     serve_disks,
-    unmount,
     unshare,
 )
 from faultinject.terminal import undisturbed
 
-_END_SECONDS = 30
-"""How long the processes may take to unmount before they are killed."""
+_GRACE_SECONDS = 20
+"""How long the work may take to give back what it has, before the kernel does it."""
+
+_END_SECONDS = 60
+"""How long both processes may take to end in all."""
 
 _KILL_SECONDS = 0.05
 
@@ -106,7 +112,9 @@ class _Done:
 
 
 @contextmanager
-def confined(work: Work[Message], disk_bytes: int) -> Iterator[Iterator[Message]]:
+def confined(
+    work: Work[Message], disk_bytes: int, *, grace_seconds: float = _GRACE_SECONDS
+) -> Iterator[Iterator[Message]]:
     """Does work inside, and gives what it gives. When the statement ends, nothing is left of it.
 
     Raises HarnessError where the processes cannot be set up or end too early, and what the work raises for its user.
@@ -116,7 +124,7 @@ def confined(work: Work[Message], disk_bytes: int) -> Iterator[Iterator[Message]
     context = get_context("spawn")
     here, there = Pipe()
     living, alive = Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(there, alive, directory, disk_bytes, work))
+    process = context.Process(target=_serve, args=(there, alive, directory, disk_bytes, work, grace_seconds))
     try:
         process.start()
         there.close()
@@ -126,10 +134,12 @@ def confined(work: Work[Message], disk_bytes: int) -> Iterator[Iterator[Message]
         with undisturbed():
             for connection in (here, there, alive):
                 connection.close()
-            _wait(process, living)
-            living.close()
-            remove(directory)
-            os.close(lock)
+            try:
+                _wait(process, living)
+            finally:
+                living.close()
+                remove(directory)
+                os.close(lock)
 
 
 def _messages(connection: Connection) -> Iterator[Any]:
@@ -155,33 +165,40 @@ def _wait(process: BaseProcess, living: Connection) -> None:
             raise HarnessError(f"what process {process.pid} has started does not end: the kernel has it; look at dmesg")
     process.join()
     with suppress(EOFError):
-        raise HarnessError(f"the process that serves the disk has failed: {living.recv()}")
+        raise HarnessError(living.recv())
 
 
-def _serve(connection: Connection, alive: Connection, directory: Path, disk_bytes: int, work: Work[Any]) -> None:
+def _serve(
+    connection: Connection,
+    alive: Connection,
+    directory: Path,
+    disk_bytes: int,
+    work: Work[Any],
+    grace_seconds: float,
+) -> None:
     """The process that serves the disk, and that starts the one that mounts. alive: open as long as either lives."""
     os.setsid()  # Ctrl-C is for the command alone, which then ends this in order
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    lock = in_use(directory)
     try:
-        fuse_fd = _set_up(directory)
+        lock = in_use(directory)
+        fuse_fd = fuse.opened()
+        unshare(CLONE_NEWPID)
     except OSError as error:
-        _tell(connection, _Failed(HarnessError, f"a disk cannot be set up: {error}; does the container allow mounts?"))
+        _tell(connection, _Failed(HarnessError, f"a disk cannot be set up: {error}; is this root, with /dev/fuse?"))
         return
     inside, outside = Pipe()
     pid = os.fork()
     if not pid:
-        os.close(fuse_fd)
         outside.close()
-        _mount(connection, RemoteDisk(inside), directory, work)
+        _mount(connection, RemoteDisk(inside), fuse_fd, directory, work, grace_seconds)
     inside.close()
     connection.close()
     try:
         serve_disks()
         serve(Disk(disk_bytes), fuse_fd, outside)
     except OSError as error:
-        alive.send(str(error))
+        alive.send(f"the process that serves the disk has failed: {error}")
     finally:
         os.close(fuse_fd)  # what still waits for the disk gets an error, and can be unmounted
         outside.close()
@@ -194,37 +211,49 @@ def _serve(connection: Connection, alive: Connection, directory: Path, disk_byte
         alive.close()
 
 
-def _set_up(directory: Path) -> int:
-    unshare(CLONE_NEWNS | CLONE_NEWPID)
-    mount("none", "/", "", MS_REC | MS_PRIVATE)
-    (directory / DISK).mkdir()
-    return fuse.mounted(str(directory / DISK), "faultinject-powercut")
-
-
-def _mount(connection: Connection, disk: RemoteDisk, directory: Path, work: Work[Any]) -> NoReturn:
+def _mount(
+    connection: Connection,
+    disk: RemoteDisk,
+    fuse_fd: int,
+    directory: Path,
+    work: Work[Any],
+    grace_seconds: float,
+) -> NoReturn:
     """The process that mounts: the first one of its PID namespace."""
     status = 1
     try:
         inside = Inside(disk, directory, threading.Event())
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        threading.Thread(target=_watch, args=(connection, inside.ended), daemon=True).start()
+        _set_up(directory, fuse_fd)
+        disk.mounted()
+        threading.Thread(target=_watch, args=(connection, inside.ended, grace_seconds), daemon=True).start()
         with closing(work(inside)) as messages:
             for message in messages:
                 inside.check()
                 connection.send(_Given(message))
-        unmount(str(directory / DISK))
         connection.send(_Done())
         status = 0
     except (EndedError, EOFError, BrokenPipeError, ConnectionResetError):
         pass  # nobody listens any more
-    except (HarnessError, LaunchError, ValueError) as error:
+    except (HarnessError, LaunchError, ValueError, UnusableError) as error:
         _tell(connection, _Failed(type(error), str(error)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the command has to hear of it before this ends
         _tell(connection, _Failed(HarnessError, f"{type(error).__name__}: {error}"))
     finally:
-        with suppress(OSError):  # unmounted above, unless something went wrong
-            unmount(str(directory / DISK), MNT_DETACH)
         os._exit(status)
+
+
+def _set_up(directory: Path, fuse_fd: int) -> None:
+    """The namespace of its own, and in it the disk. Raises HarnessError."""
+    try:
+        unshare(CLONE_NEWNS)
+        mount("none", "/", "", MS_REC | MS_PRIVATE)
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        (directory / DISK).mkdir()
+        fuse.mount_on(fuse_fd, str(directory / DISK), PREFIX.rstrip("-"))
+    except OSError as error:
+        raise HarnessError(f"a disk cannot be set up: {error}; does the container allow mounts?") from error
+    finally:
+        os.close(fuse_fd)  # the other process has it
 
 
 def _tell(connection: Connection, said: object) -> None:
@@ -232,12 +261,14 @@ def _tell(connection: Connection, said: object) -> None:
         connection.send(said)
 
 
-def _watch(connection: Connection, ended: threading.Event) -> None:
-    """Once the command is gone, whatever runs here is killed until the work has noticed and ends."""
+def _watch(connection: Connection, ended: threading.Event, grace_seconds: float) -> None:
+    """Once the command is gone, whatever runs here is killed until the work has noticed and ends; in time, that too."""
     with suppress(EOFError, OSError):
         connection.recv()
     ended.set()
-    while True:
+    end = time.monotonic() + grace_seconds
+    while time.monotonic() < end:
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
-        threading.Event().wait(_KILL_SECONDS)
+        time.sleep(_KILL_SECONDS)
+    os._exit(1)

@@ -22,6 +22,10 @@ class RemoteDisk:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def mounted(self) -> None:
+        """To be called once the file with the disk in it is there: before, the kernel has nobody who would ask."""
+        self._ask("mounted")
+
     def begin(self) -> None:
         """What the disk holds now becomes the base of all images, and the log begins."""
         self._ask("begin")
@@ -52,15 +56,15 @@ class RemoteDisk:
 def serve(disk: Disk, fuse_fd: int, connection: Connection) -> None:
     """Answers the kernel on `fuse_fd` and the other process on `connection` until that one is gone. Raises OSError."""
     server = Server(fuse_fd, disk)
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
     calls: dict[str, Callable[..., Any]] = {
+        "mounted": lambda: waiting.register(fuse_fd, select.POLLIN),
         "begin": disk.begin,
         "position": lambda: len(disk.log),
         "log": lambda: disk.log,
         "show": disk.show,
     }
-    waiting = select.poll()
-    waiting.register(fuse_fd, select.POLLIN)
-    waiting.register(connection.fileno(), select.POLLIN)
     while True:
         for fd, _ in waiting.poll():
             if fd == fuse_fd:

@@ -67,15 +67,14 @@ _NOTHING = frozenset({_Opcode.RELEASE, _Opcode.RELEASEDIR, _Opcode.FSYNCDIR, _Op
 """What is answered with success and is no flush of the disk: FLUSH stands for close(2)."""
 
 
-def mounted(target: str, source: str) -> int:
-    """Mounts an empty one and returns the descriptor on which its requests come. Raises OSError."""
-    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        mount(source, target, TYPE, MS_NOSUID | MS_NODEV, f"fd={fd},rootmode=40000,user_id=0,group_id=0")
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+def opened() -> int:
+    """A descriptor on which the requests come once it is mounted. Raises OSError."""
+    return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def mount_on(fd: int, target: str, source: str) -> None:
+    """Mounts it. Raises OSError."""
+    mount(source, target, TYPE, MS_NOSUID | MS_NODEV, f"fd={fd},rootmode=40000,user_id=0,group_id=0")
 
 
 class Server:

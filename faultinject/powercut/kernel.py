@@ -1,4 +1,4 @@
-"""Calls of Linux that Python has no function for. Sources: mount(2), umount(2), unshare(2), prctl(2)."""
+"""Calls of Linux that Python has no function for. Sources: mount(2), umount(2), syncfs(2), unshare(2), prctl(2)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 def unmount(target: str, flags: int = 0) -> None:
     """Raises OSError, EBUSY where something in it is still in use."""
     _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def sync_file_system(fd: int) -> None:
+    """Writes all that the file system of this file has in memory (syncfs(2))."""
+    _check(_libc.syncfs(fd), "syncfs")
 
 
 def unshare(flags: int) -> None:

@@ -1,7 +1,7 @@
 """Loop devices: a file as a disk of the kernel. Sources: loop(4), linux/loop.h.
 
-Ours have a name of their own in the kernel (`lo_file_name`), so that what a killed command has left can be told apart,
-and clear themselves when the last user is gone (LO_FLAGS_AUTOCLEAR).
+Ours have a name in the kernel (`lo_file_name`) that begins with `cleaning.PREFIX`, so that what a killed command has
+left can be told apart, and clear themselves when the last user is gone (LO_FLAGS_AUTOCLEAR).
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 import struct
 import time
 from contextlib import suppress
-
-NAME = b"faultinject-powercut"
 
 _BLKFLSBUF = 0x1261
 _LOOP_CLR_FD, _LOOP_GET_STATUS64, _LOOP_CONFIGURE = 0x4C01, 0x4C05, 0x4C0A
@@ -29,12 +27,12 @@ _TRY_SECONDS = 0.02
 
 
 class LoopDevice:
-    """A file attached to a free loop device, with direct I/O. Raises OSError where there is none."""
+    """A file attached to a free loop device under a name, with direct I/O. Raises OSError where there is none."""
 
-    def __init__(self, file: str, sector_bytes: int) -> None:
+    def __init__(self, file: str, sector_bytes: int, name: str) -> None:
         backing = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self.path, self._fd = _attached(backing, sector_bytes)
+            self.path, self._fd = _attached(backing, sector_bytes, name)
         finally:
             os.close(backing)
 
@@ -49,25 +47,25 @@ class LoopDevice:
         os.close(self._fd)
 
 
-def ours() -> list[str]:
-    """The loop devices that have our name now."""
-    return [path for path in sorted(glob.glob("/dev/loop[0-9]*")) if _name(path) == NAME]
+def attached(prefix: str) -> dict[str, str]:
+    """The loop devices whose name begins so, each with its name."""
+    found = {path: _name(path) for path in sorted(glob.glob("/dev/loop[0-9]*"))}
+    return {path: name for path, name in found.items() if name is not None and name.startswith(prefix)}
 
 
-def detach_abandoned() -> list[str]:
-    """Detaches those of ours that nobody uses; the kernel leaves one in use alone. Returns what it has detached."""
-    for path in ours():
+def detach_abandoned(prefix: str) -> None:
+    """Detaches those with such a name that nobody uses; the kernel leaves one that is in use as it is."""
+    for path in attached(prefix):
         with suppress(OSError):  # it has just gone by itself
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 fcntl.ioctl(fd, _LOOP_CLR_FD, 0)
             finally:
                 os.close(fd)
-    return ours()
 
 
-def _attached(backing: int, sector_bytes: int) -> tuple[str, int]:
-    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR | _DIRECT_IO, NAME, b"", b"", 0, 0)
+def _attached(backing: int, sector_bytes: int, name: str) -> tuple[str, int]:
+    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR | _DIRECT_IO, os.fsencode(name)[:63], b"", b"", 0, 0)
     config = bytearray(_CONFIG_BYTES)
     struct.pack_into("<II", config, 0, backing, sector_bytes)
     config[8 : 8 + len(info)] = info
@@ -96,7 +94,7 @@ def _attached(backing: int, sector_bytes: int) -> tuple[str, int]:
     raise OSError(errno.EBUSY, "no loop device is free")
 
 
-def _name(path: str) -> bytes | None:
+def _name(path: str) -> str | None:
     """The name that the kernel has for what is attached; None where nothing is, or nobody may ask."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -106,5 +104,5 @@ def _name(path: str) -> bytes | None:
         finally:
             os.close(fd)
         name: bytes = _INFO.unpack(bytes(status))[_NAME_AT]
-        return name.rstrip(b"\0")
+        return os.fsdecode(name.rstrip(b"\0"))
     return None

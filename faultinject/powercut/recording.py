@@ -16,9 +16,6 @@ from faultinject.powercut.disk import Entry, Survivors
 from faultinject.powercut.scene import MountedScene
 from faultinject.powercut.session import Session
 
-SETTLE_SECONDS = 2.5
-"""How long after the program the file system is left alone: with `commit=1` two commits of its journal."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -54,7 +51,7 @@ def record(case: Case, inside: Inside, session: Session, scene: MountedScene) ->
         ran = scene.run(scene.program(), lambda: marks.append(inside.disk.position()))
         _check(ran)
         scene.sync_witness()
-        inside.wait(max(SETTLE_SECONDS, APART_SECONDS))
+        inside.wait(max(case.settle_seconds, APART_SECONDS))
         session.sync()
         log = tuple(inside.disk.log())
         new = scene.read()

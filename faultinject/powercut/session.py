@@ -14,7 +14,7 @@ from faultinject.inject import HarnessError
 from faultinject.powercut.cleaning import MOUNT
 from faultinject.powercut.confined import Inside
 from faultinject.powercut.filesystems import Kind
-from faultinject.powercut.kernel import MNT_DETACH, MS_RDONLY, MS_REMOUNT, mount, unmount
+from faultinject.powercut.kernel import MNT_DETACH, MS_RDONLY, MS_REMOUNT, mount, sync_file_system, unmount
 from faultinject.powercut.loopdev import LoopDevice
 from faultinject.powercut.programs import end_all
 
@@ -56,10 +56,9 @@ class Session:
         """Everything is on the disk after it."""
         fd = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            sync_file_system(fd)
         finally:
             os.close(fd)
-        os.sync()
 
     def _mount(self, flags: int) -> None:
         try:
@@ -90,7 +89,7 @@ def made(inside: Inside, kind: Kind) -> Iterator[Session]:
     top.mkdir()
     file_system = kind.file_system
     try:
-        device = LoopDevice(str(inside.file), file_system.sector_bytes)
+        device = LoopDevice(str(inside.file), file_system.sector_bytes, inside.directory.name)
     except OSError as error:
         raise HarnessError(f"no loop device can be had: {error}; is /dev/loop-control there?") from error
     try:

@@ -1,0 +1,85 @@
+"""Crash images keep the one promise of a disk, and are counted rightly."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faultinject.powercut.disk import Entry, Request, Survivors, Torn
+from faultinject.powercut.images import Choice, existing, images, stretches
+
+FLUSH = Entry(Request.FLUSH)
+writes = st.integers(1, 4).map(lambda count: Entry(Request.WRITE, 0, count * 512))
+logs = st.lists(st.one_of(writes, st.just(FLUSH), st.just(Entry(Request.DISCARD, 0, 4096))), max_size=24)
+short_logs = st.lists(st.one_of(writes, st.just(FLUSH)), max_size=7)
+
+
+def effective(log: list[Entry], survivors: Survivors) -> tuple[frozenset[int], Torn | None]:
+    """What of the log is on the disk; flushes change nothing."""
+    kept = {*range(survivors.durable), *survivors.later}
+    return frozenset(place for place in kept if log[place].request is not Request.FLUSH), survivors.torn
+
+
+@given(logs, st.integers())
+def test_what_was_flushed_before_power_was_lost_is_there(log: list[Entry], seed: int) -> None:
+    for image in images(log, 0, 512, seed):
+        kept, torn = effective(log, image.survivors)
+        flushed = max((place for place in range(image.at) if log[place].request is Request.FLUSH), default=0)
+        assert kept >= {place for place in range(flushed) if log[place].request is not Request.FLUSH}
+        assert all(place < image.at for place in kept)
+        if torn is not None:
+            assert torn.place == image.at - 1
+            assert 0 < torn.kept_bytes < log[torn.place].size_bytes
+            assert not torn.kept_bytes % 512
+
+
+@given(logs, st.integers())
+def test_every_prefix_and_every_single_write_is_tried(log: list[Entry], seed: int) -> None:
+    found = images(log, 0, 512, seed)
+    kept = {effective(log, image.survivors) for image in found}
+    for at in range(len(log) + 1):
+        assert effective(log, Survivors(at)) in kept
+    for part in stretches(log, 0):
+        for place in range(part.start, part.end):
+            others = tuple(one for one in range(part.start, part.end) if one != place)
+            assert effective(log, Survivors(part.start, (place,))) in kept
+            assert effective(log, Survivors(part.start, others)) in kept
+    assert len({(image.at, image.survivors) for image in found}) == len(found)
+
+
+@given(short_logs)
+def test_as_many_images_exist_as_there_are_states(log: list[Entry]) -> None:
+    states = set()
+    for part in stretches(log, 0):
+        places = range(part.start, part.end)
+        for count in range(len(places) + 1):
+            for chosen in combinations(places, count):
+                states.add(effective(log, Survivors(part.start, chosen)))
+                for kept in range(512, log[chosen[-1]].size_bytes if chosen else 0, 512):
+                    states.add(effective(log, Survivors(part.start, chosen[:-1], Torn(chosen[-1], kept))))
+    assert existing(log, 0, 512) == len(states)
+
+
+def test_no_log_has_one_image() -> None:
+    assert existing([], 0, 512) == 1
+    assert [image.survivors for image in images([], 0, 512, 1)] == [Survivors(0)]
+
+
+def test_long_stretches_are_sampled_alike_for_a_seed() -> None:
+    log = [Entry(Request.WRITE, 0, 4096)] * 40
+    assert existing(log, 0, 4096) == 2**40
+    assert images(log, 0, 4096, 7) == images(log, 0, 4096, 7)
+    assert images(log, 0, 4096, 7) != images(log, 0, 4096, 8)
+    assert sum(image.choice is Choice.RANDOM for image in images(log, 0, 4096, 7)) == 48
+    assert not [image for image in images(log, 0, 4096, 7) if image.choice is Choice.TORN]
+
+
+def test_images_are_described() -> None:
+    log = [Entry(Request.WRITE, 0, 4096), Entry(Request.WRITE, 0, 4096), FLUSH, Entry(Request.WRITE, 0, 1024)]
+    said = {image.describe(log) for image in images(log, 0, 512, 1)}
+    assert "power lost after 0 of 4 disk requests" in said
+    assert "power lost after 2 of 4 disk requests, without the unflushed 0" in said
+    assert "power lost after 4 of 4 disk requests, the last one torn after 512 of 1024 bytes" in said
+    assert not [one for one in said if "without the unflushed 3" in one and "after 3" in one]
