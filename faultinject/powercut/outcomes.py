@@ -113,8 +113,7 @@ class _Examination:
 
     def _outcome(self, number: int, image: Image, *, acknowledged: bool) -> Outcome:
         try:
-            with self._session.mounted(read_only=True):
-                self._scene.mounted_read_only()
+            with self._session.mounted():
                 state = self._scene.read()
                 return Outcome(number, image, acknowledged, None, state, self._judged(state, acknowledged=acknowledged))
         except HarnessError as error:

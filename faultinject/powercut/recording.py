@@ -13,6 +13,7 @@ from faultinject.oracle import Reported
 from faultinject.powercut.case import Case
 from faultinject.powercut.confined import Inside
 from faultinject.powercut.disk import Entry, Survivors
+from faultinject.powercut.programs import run
 from faultinject.powercut.scene import MountedScene
 from faultinject.powercut.session import Session
 
@@ -48,7 +49,7 @@ def record(case: Case, inside: Inside, session: Session, scene: MountedScene) ->
         old = scene.read()
         session.sync()
         inside.disk.begin()
-        ran = scene.run(scene.program(), lambda: marks.append(inside.disk.position()))
+        ran = run(scene.program(), lambda: marks.append(inside.disk.position()))
         _check(ran)
         scene.sync_witness()
         inside.wait(max(case.settle_seconds, APART_SECONDS))
@@ -59,9 +60,9 @@ def record(case: Case, inside: Inside, session: Session, scene: MountedScene) ->
         raise UnusableError("it changes nothing in the watched directories")
     inside.disk.show(Survivors(0))
     with session.mounted():
-        _check(scene.run(scene.program()))
+        _check(scene.run_plainly(scene.program()))
         other = scene.read()
-        again = scene.read() if scene.run(scene.program()).reported is Reported.SUCCESS else None
+        again = scene.read() if scene.run_plainly(scene.program()).reported is Reported.SUCCESS else None
     masks = Masks.of(new, other, old, known.normalise)
     notes = list(masks.sentences())
     if again is None:

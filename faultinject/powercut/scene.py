@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 
 from faultinject.blackbox.formats import Known
 from faultinject.blackbox.place import TEMPORARY_LABEL, Plainly, fill
@@ -17,22 +16,16 @@ from faultinject.powercut.session import Session
 
 
 class MountedScene:
-    """See `faultinject.blackbox.aftermath.Scene`. What is mounted for reading is opened up before anything changes."""
+    """See `faultinject.blackbox.aftermath.Scene`. It can be used while its session is mounted."""
 
     def __init__(self, case: Case, session: Session) -> None:
         self.audited = case.audited
         self.directory = str(session.top / case.directory_name)
         self._case = case
-        self._session = session
         self._temporary = str(session.top / TEMPORARY)
         self._witness = str(session.top / WITNESS)
         self._roots = Roots([Root(self.directory), Root(self._temporary, TEMPORARY_LABEL)])
         self._environment = environment(self._temporary)
-        self._closed = False
-
-    def mounted_read_only(self) -> None:
-        """What is mounted from now on can only be read, until something has to change."""
-        self._closed = True
 
     def make(self, known: Known) -> None:
         """The start, on a new file system. Raises OSError."""
@@ -74,7 +67,6 @@ class MountedScene:
 
     def put(self, state: State) -> None:
         """Makes the watched directories hold this state."""
-        self._open_up()
         fill(self._roots, state)
 
     def read(self) -> State:
@@ -82,15 +74,5 @@ class MountedScene:
         return self._roots.read()
 
     def run_plainly(self, program: Program) -> Plainly:
-        """A run at which nobody looks."""
-        return self.run(program)
-
-    def run(self, program: Program, on_success: Callable[[], None] | None = None) -> Plainly:
-        """A run; on_success is called when it reports success."""
-        self._open_up()
-        return run(program, on_success)
-
-    def _open_up(self) -> None:
-        if self._closed:
-            self._session.open_up()
-            self._closed = False
+        """A run to its end."""
+        return run(program)

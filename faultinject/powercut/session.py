@@ -14,7 +14,7 @@ from faultinject.inject import HarnessError
 from faultinject.powercut.cleaning import MOUNT
 from faultinject.powercut.confined import Inside
 from faultinject.powercut.filesystems import Kind
-from faultinject.powercut.kernel import MNT_DETACH, MS_RDONLY, MS_REMOUNT, mount, sync_file_system, unmount
+from faultinject.powercut.kernel import MNT_DETACH, mount, sync_file_system, unmount
 from faultinject.powercut.loopdev import LoopDevice
 from faultinject.powercut.programs import end_all
 
@@ -35,22 +35,21 @@ class Session:
         self._device = device
 
     @contextmanager
-    def mounted(self, *, read_only: bool = False) -> Iterator[None]:
-        """Mounts what the disk holds now at `top`. All processes are ended before it is unmounted.
+    def mounted(self) -> Iterator[None]:
+        """Mounts what the disk holds now at `top`; so the file system recovers, as it does after a loss of power.
 
-        Raises UnmountableError. Mounting recovers from a loss of power even for reading only.
+        All processes are ended before it is unmounted. Raises UnmountableError.
         """
         self._device.forget()
-        self._mount(MS_RDONLY if read_only else 0)
+        try:
+            mount(self._device.path, str(self.top), self.kind.name, 0, self.kind.options)
+        except OSError as error:
+            raise UnmountableError(f"{self.kind} cannot be mounted: {error.strerror}; dmesg says why") from error
         try:
             yield
         finally:
             end_all()
             self._unmount()
-
-    def open_up(self) -> None:
-        """From now on what is mounted for reading only can be written to. Raises UnmountableError."""
-        self._mount(MS_REMOUNT)
 
     def sync(self) -> None:
         """Everything is on the disk after it."""
@@ -59,12 +58,6 @@ class Session:
             sync_file_system(fd)
         finally:
             os.close(fd)
-
-    def _mount(self, flags: int) -> None:
-        try:
-            mount(self._device.path, str(self.top), self.kind.name, flags, self.kind.options)
-        except OSError as error:
-            raise UnmountableError(f"{self.kind} cannot be mounted: {error.strerror}; dmesg says why") from error
 
     def _unmount(self) -> None:
         end = time.monotonic() + _UNMOUNT_SECONDS
