@@ -63,19 +63,21 @@ def audit(cases: list[Case], told: Told) -> Iterator[Run]:
         raise refused[0]
 
 
-def _starts(case: Case, told: Told) -> Iterator[Run]:
+def _starts(case: Case, told: Told) -> list[Run]:
     tally = Tally(case)
-    yield tally.all(told)
+    run = tally.all(told)
     if tally.recording is None:
-        return
+        return [run]  # its problems say why
     made = older(case.audited, tally.recording)
     if not made:
-        return
+        run.notes.append(f"not run from the start {Start.OLD}: the program makes no new file there that could be old")
+        return [run]
     again = replace(case, start=Start.OLD, older=made)
     try:
-        yield Tally(again).all(told)
+        return [run, Tally(again).all(told)]
     except UnusableError as error:
-        yield _not_measured(again, f"{again.subject.scenario}: {error}")
+        run.notes.append(f"{case.kind}: not run from the start {Start.OLD}: {error}")
+        return [run]
 
 
 def older(audited: Audited, recording: Recording) -> State:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 from faultinject.blackbox.baseline import APART_SECONDS, UnusableError
-from faultinject.blackbox.formats import format_of
+from faultinject.blackbox.formats import Known, format_of
 from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.state import State
@@ -15,7 +16,7 @@ from faultinject.powercut.confined import Inside
 from faultinject.powercut.disk import Entry, Survivors
 from faultinject.powercut.programs import run
 from faultinject.powercut.scene import MountedScene
-from faultinject.powercut.session import Session
+from faultinject.powercut.session import Session, UnmountableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,7 @@ def record(case: Case, inside: Inside, session: Session, scene: MountedScene) ->
     Raises UnusableError where the program cannot be judged from this start.
     """
     known = format_of(case.audited)
-    with session.mounted():
-        scene.make(known)
-        session.sync()
+    _make(session, scene, known)
     marks: list[int] = []
     with session.mounted():
         old = scene.read()
@@ -68,6 +67,18 @@ def record(case: Case, inside: Inside, session: Session, scene: MountedScene) ->
     if again is None:
         notes.append("run once more on its own result, the program fails: repetitions on that are not judged")
     return Recording(log, marks[0], old, new, again, masks, tuple(notes))
+
+
+def _make(session: Session, scene: MountedScene, known: Known) -> None:
+    try:
+        with session.mounted():
+            scene.make(known)
+            session.sync()
+    except UnmountableError as error:
+        raise UnusableError(f"{error} (are the mount options right?)") from error
+    except OSError as error:
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        raise UnusableError(f"what it is to start with, {scene.audited.given}, cannot be copied: {why}") from error
 
 
 def _check(ran: Plainly) -> None:
