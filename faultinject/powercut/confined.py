@@ -59,6 +59,9 @@ _END_SECONDS = 60
 
 _KILL_SECONDS = 0.05
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that are meant for the command."""
+
 Message = TypeVar("Message")
 
 
@@ -178,7 +181,7 @@ def _serve(
 ) -> None:
     """The process that serves the disk, and that starts the one that mounts. alive: open as long as either lives."""
     os.setsid()  # Ctrl-C is for the command alone, which then ends this in order
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     try:
         lock = in_use(directory)
@@ -221,6 +224,8 @@ def _mount(
 ) -> NoReturn:
     """The process that mounts: the first one of its PID namespace."""
     status = 1
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)  # for what runs here; the first process of a namespace gets none of them
     try:
         inside = Inside(disk, directory, threading.Event())
         _set_up(directory, fuse_fd)

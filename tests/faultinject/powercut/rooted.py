@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +54,9 @@ def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(why is not None, reason=why or "")
 
 
-def case(kind: Kind, how: str, *, ack: str = "", judged: bool = True, images_max: int = 40, settle: float = 2.5) -> Case:
+def case(
+    kind: Kind, how: str, *, ack: str = "", judged: bool = True, images_max: int = 40, settle: float = 2.5
+) -> Case:
     argv = (sys.executable, "-S", "-c", SAVER, "{dir}", how)
     audited = Audited(argv, None, None, Format.BYTES, ack, directory="/", timeout_seconds=60)
     return Case(audited, kind, judged=judged, images_max=images_max, settle_seconds=settle)
@@ -98,26 +98,5 @@ def left_in(temporary: Path) -> list[str]:
     return found
 
 
-@contextmanager
-def leaves_nothing(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever happens inside, in the end nothing is left."""
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    names: list[str] = []
-    try:
-        yield
-    finally:
-        assert awaited(lambda: not left_in(temporary)), left_in(temporary)
-        assert awaited(lambda: not [one for one in loopdev.attached("").values() if one in names])
-
-
 def devices_of(directory: str) -> list[str]:
     return [path for path, name in loopdev.attached(directory).items() if name == directory]
-
-
-def directories(temporary: Path) -> list[str]:
-    return [path.name for path in temporary.iterdir()]
-
-
-def own_pid() -> int:
-    return os.getpid()

@@ -59,7 +59,9 @@ def test_removing_twice_is_no_error(temporary: Path) -> None:
     os.close(fd)
 
 
-def test_a_directory_that_was_reclaimed_too_early_is_made_again(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_was_reclaimed_too_early_is_made_again(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, made = in_use, []
 
     def late(path: Path) -> int:

@@ -62,12 +62,23 @@ def test_work_gives_what_it_gives(temporary: Path) -> None:
 
 @pytest.mark.parametrize("error", [HarnessError, ValueError, KeyError, OSError, ZeroDivisionError])
 def test_errors_of_the_work_are_told(temporary: Path, error: type[Exception]) -> None:
-    with pytest.raises((HarnessError, ValueError), match="on purpose"), confined(partial(failing, error), MIB) as messages:
+    with (
+        pytest.raises((HarnessError, ValueError), match="on purpose"),
+        confined(partial(failing, error), MIB) as messages,
+    ):
         list(messages)
 
 
-@pytest.mark.parametrize("name", ["ext4", pytest.param("xfs", marks=needs("xfs")), pytest.param("btrfs", marks=needs("btrfs"))])
-@pytest.mark.parametrize("killed", ["nobody", "server", "mounter"])
+@pytest.mark.parametrize(
+    ("name", "killed"),
+    [
+        ("ext4", "nobody"),
+        ("ext4", "server"),
+        ("ext4", "mounter"),
+        pytest.param("xfs", "server", marks=needs("xfs")),
+        pytest.param("btrfs", "server", marks=needs("btrfs")),
+    ],
+)
 def test_whoever_is_killed_while_a_disk_is_written_nothing_is_left(temporary: Path, name: str, killed: str) -> None:
     size_bytes = usual(name).file_system.size_bytes
     directory, processes = "", [0]
@@ -100,8 +111,17 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-@pytest.mark.parametrize("whom", ["command", "everybody"])
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [
+        (signal.SIGINT, "command"),
+        (signal.SIGTERM, "command"),
+        (signal.SIGHUP, "command"),
+        (signal.SIGKILL, "command"),
+        (signal.SIGTERM, "everybody"),
+        (signal.SIGKILL, "everybody"),
+    ],
+)
 def test_however_the_command_is_ended_nothing_is_left(tmp_path: Path, number: signal.Signals, whom: str) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     command = subprocess.Popen(

@@ -17,7 +17,20 @@ from faultinject.powercut.disk import Disk, Request
 from faultinject.powercut.fuse import Server
 
 MIB = 1 << 20
-LOOKUP, GETATTR, OPEN, READ, WRITE, FSYNC, FLUSH, INIT, DESTROY, FORGET, FALLOCATE, RENAME = 1, 3, 14, 15, 16, 20, 25, 26, 38, 2, 43, 12
+LOOKUP, GETATTR, OPEN, READ, WRITE, FSYNC, FLUSH, INIT, DESTROY, FORGET, FALLOCATE, RENAME = (
+    1,
+    3,
+    14,
+    15,
+    16,
+    20,
+    25,
+    26,
+    38,
+    2,
+    43,
+    12,
+)
 
 
 @dataclass
@@ -68,7 +81,10 @@ def test_what_is_written_is_read_and_logged(kernel: Kernel) -> None:
     assert kernel.write(4096, b"x" * 8192) == 0
     assert kernel.ask(FSYNC, bytes(16)) == (0, b"")
     assert kernel.read(4095, 3) == b"\0xx"
-    assert [(one.request, one.offset, one.size_bytes) for one in kernel.disk.log] == [(Request.WRITE, 4096, 8192), (Request.FLUSH, 0, 0)]
+    assert [(one.request, one.offset, one.size_bytes) for one in kernel.disk.log] == [
+        (Request.WRITE, 4096, 8192),
+        (Request.FLUSH, 0, 0),
+    ]
 
 
 def test_close_is_no_flush_of_the_disk(kernel: Kernel) -> None:
@@ -77,7 +93,9 @@ def test_close_is_no_flush_of_the_disk(kernel: Kernel) -> None:
     assert not kernel.disk.log
 
 
-@pytest.mark.parametrize(("mode", "error"), [(0x3, 0), (0x10, 0), (0x11, 0), (0, errno.EOPNOTSUPP), (0x8, errno.EOPNOTSUPP)])
+@pytest.mark.parametrize(
+    ("mode", "error"), [(0x3, 0), (0x10, 0), (0x11, 0), (0, errno.EOPNOTSUPP), (0x8, errno.EOPNOTSUPP)]
+)
 def test_discards_make_zeros_and_other_modes_are_refused(kernel: Kernel, mode: int, error: int) -> None:
     kernel.write(0, b"x" * 8192)
     assert kernel.ask(FALLOCATE, struct.pack("<QQQII", 0, 100, 5000, mode, 0))[0] == error
