@@ -24,6 +24,7 @@ class FileSystem:
 
     name: str
     make: tuple[str, ...]
+    package: str
     size_bytes: int
     sector_bytes: int
     usual: str
@@ -37,16 +38,17 @@ FILE_SYSTEMS = {
         FileSystem(
             "ext4",
             ("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
+            "e2fsprogs",
             64 * MIB,
             512,
             "commit=1",
             "commit=1,data=writeback,nodelalloc,noauto_da_alloc",
         ),
         # 300 MiB is the least that it supports.
-        FileSystem("xfs", ("mkfs.xfs", "-q", "-f"), 300 * MIB, 512, "", None),
+        FileSystem("xfs", ("mkfs.xfs", "-q", "-f"), "xfsprogs", 300 * MIB, 512, "", None),
         # Its superblock of 4 KiB relies on being written whole (disks of 512-byte sectors do so in practice), so that
         # tearing it would make disks that nobody has.
-        FileSystem("btrfs", ("mkfs.btrfs", "-q", "-f"), 128 * MIB, 4096, "commit=1", None),
+        FileSystem("btrfs", ("mkfs.btrfs", "-q", "-f"), "btrfs-progs", 128 * MIB, 4096, "commit=1", None),
     )
 }
 
@@ -91,7 +93,7 @@ def why_not(kind: Kind) -> str | None:
             )
     command = kind.file_system.make[0]
     if shutil.which(command) is None:
-        return f"{command} is not installed: install the tools of {kind.name} (e2fsprogs, xfsprogs, btrfs-progs)"
+        return f"{command} is not installed: install {kind.file_system.package}"
     if not _known(kind.name):
         return f"this kernel does not know {kind.name}: load its module (modprobe {kind.name})"
     return None

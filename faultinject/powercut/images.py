@@ -19,6 +19,9 @@ from faultinject.powercut.disk import Entry, Request, Survivors, Torn
 _ALL_SETS_MAX = 6
 """Up to this many writes without a flush, every set of them is built."""
 
+_SINGLE_MAX = 64
+"""Up to this many writes without a flush, each is left out, and each is there alone; else as many drawn ones."""
+
 _RANDOM_SETS = 48
 """As many random sets are built of each longer stretch without a flush."""
 
@@ -93,12 +96,12 @@ def _ways(entry: Entry, sector_bytes: int) -> int:
 
 
 def images(log: Sequence[Entry], first: int, sector_bytes: int, seed: int) -> list[Image]:
-    """Images of the log, the telling ones first: power lost at flushes, at writes, sets, torn writes, random sets."""
+    """Images of the log: power lost at flushes, at writes, sets, torn writes, random sets."""
     chance = random.Random(seed)  # which sets are tried must be the same again, not hard to guess
     parts = stretches(log, first)
     ends = [Image(Choice.PREFIX, part.end, Survivors(part.end)) for part in parts]
     prefixes = [Image(Choice.PREFIX, at, Survivors(at)) for at in range(first, len(log) + 1)]
-    sets = [image for part in parts for image in _sets(part)]
+    sets = [image for part in parts for image in _sets(part, chance)]
     torn = [
         Image(Choice.TORN, place + 1, Survivors(place, torn=Torn(place, kept)))
         for part in parts
@@ -106,20 +109,28 @@ def images(log: Sequence[Entry], first: int, sector_bytes: int, seed: int) -> li
         for kept in _cuts(log[place], sector_bytes)
     ]
     drawn = (image for part in parts for image in _random_sets(part, chance))
-    chosen: dict[tuple[int, Survivors], Image] = {}
+    found: dict[tuple[int, Survivors], Image] = {}
     for image in chain(ends, prefixes, sets, torn, drawn):
-        chosen.setdefault((image.at, image.survivors), image)
-    return list(chosen.values())
+        found.setdefault((image.at, image.survivors), image)
+    return list(found.values())
 
 
-def _sets(part: Stretch) -> Iterator[Image]:
+def chosen(listed: Sequence[Image], images_max: int, seed: int) -> list[Image]:
+    """So many of the images, all kinds of them where they are too many; in the order of the list."""
+    if len(listed) <= images_max:
+        return list(listed)
+    return [listed[place] for place in sorted(random.Random(seed).sample(range(len(listed)), images_max))]
+
+
+def _sets(part: Stretch, chance: random.Random) -> Iterator[Image]:
     places = range(part.start, part.end)
     if len(places) <= _ALL_SETS_MAX:
-        chosen = chain.from_iterable(combinations(places, count) for count in range(len(places) + 1))
+        sets = chain.from_iterable(combinations(places, count) for count in range(len(places) + 1))
     else:
-        without = (tuple(one for one in places if one != missing) for missing in places)
-        chosen = chain(without, ((one,) for one in places))
-    for kept in chosen:
+        single = places if len(places) <= _SINGLE_MAX else sorted(chance.sample(places, _SINGLE_MAX))
+        without = (tuple(one for one in places if one != missing) for missing in single)
+        sets = chain(without, ((one,) for one in single))
+    for kept in sets:
         yield Image(Choice.SUBSET, part.end, Survivors(part.start, kept))
 
 

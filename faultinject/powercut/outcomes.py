@@ -12,7 +12,7 @@ from faultinject.inject import HarnessError
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.powercut.case import Case
 from faultinject.powercut.confined import Inside, confined
-from faultinject.powercut.images import Image, images
+from faultinject.powercut.images import Image, chosen, images
 from faultinject.powercut.recording import Recording, record
 from faultinject.powercut.scene import MountedScene
 from faultinject.powercut.session import Session, made
@@ -22,7 +22,7 @@ from faultinject.powercut.session import Session, made
 class Outcome:
     """What one image came to.
 
-    number: of the image, in the order of `images`. acknowledged: whether the program had reported success before power
+    number: of the image, among those tried. acknowledged: whether the program had reported success before power
     was lost. same_as: the number of an earlier image that is the same disk with the same report, so that this one was
     not mounted; None where it was. state: what the watched directories held, None where it could not be read.
     problem: why nothing was measured, else empty.
@@ -85,8 +85,9 @@ def _work(case: Case, inside: Inside) -> Generator[Recording | Outcome, None, No
         scene = MountedScene(case, session)
         recording = record(case, inside, session, scene)
         yield recording
-        chosen = images(recording.log, 0, case.kind.file_system.sector_bytes, case.seed)
-        yield from _Examination(case, inside, session, scene, recording).outcomes(chosen[: case.images_max])
+        listed = images(recording.log, 0, case.kind.file_system.sector_bytes, case.seed)
+        tried = chosen(listed, case.images_max, case.seed)
+        yield from _Examination(case, inside, session, scene, recording).outcomes(tried)
 
 
 class _Examination:
@@ -100,8 +101,8 @@ class _Examination:
         self._aftermath = aftermath_of(recording, scene) if case.judged else None
         self._known: dict[tuple[int, bool], Outcome] = {}
 
-    def outcomes(self, chosen: Iterable[Image]) -> Iterator[Outcome]:
-        for number, image in enumerate(chosen):
+    def outcomes(self, tried: Iterable[Image]) -> Iterator[Outcome]:
+        for number, image in enumerate(tried):
             acknowledged = image.at >= self._recording.acknowledged_at
             key = self._inside.disk.show(image.survivors), acknowledged
             known = self._known.get(key)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultinject.powercut.disk import Entry, Request, Survivors, Torn
-from faultinject.powercut.images import Choice, existing, images, stretches
+from faultinject.powercut.images import Choice, chosen, existing, images, stretches
 
 FLUSH = Entry(Request.FLUSH)
 writes = st.integers(1, 4).map(lambda count: Entry(Request.WRITE, 0, count * 512))
@@ -74,6 +74,18 @@ def test_long_stretches_are_sampled_alike_for_a_seed() -> None:
     assert images(log, 0, 4096, 7) != images(log, 0, 4096, 8)
     assert sum(image.choice is Choice.RANDOM for image in images(log, 0, 4096, 7)) == 48
     assert not [image for image in images(log, 0, 4096, 7) if image.choice is Choice.TORN]
+
+
+def test_of_too_many_images_some_of_each_kind_are_chosen() -> None:
+    log = [Entry(Request.WRITE, 0, 4096)] * 2000
+    listed = images(log, 0, 512, 1)
+    assert len(listed) < 12_000, "sets of a long stretch are bounded"
+    some = chosen(listed, 300, 7)
+    assert len(some) == 300
+    assert some == chosen(listed, 300, 7) != chosen(listed, 300, 8)
+    assert {image.choice for image in some} >= {Choice.PREFIX, Choice.SUBSET, Choice.TORN}
+    assert [listed.index(image) for image in some] == sorted(listed.index(image) for image in some)
+    assert chosen(listed[:5], 300, 7) == listed[:5]
 
 
 def test_images_are_described() -> None:
