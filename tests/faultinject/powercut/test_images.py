@@ -55,10 +55,10 @@ def test_as_many_images_exist_as_there_are_states(log: list[Entry]) -> None:
     for part in stretches(log, 0):
         places = range(part.start, part.end)
         for count in range(len(places) + 1):
-            for chosen in combinations(places, count):
-                states.add(effective(log, Survivors(part.start, chosen)))
-                for kept in range(512, log[chosen[-1]].size_bytes if chosen else 0, 512):
-                    states.add(effective(log, Survivors(part.start, chosen[:-1], Torn(chosen[-1], kept))))
+            for kept_places in combinations(places, count):
+                states.add(effective(log, Survivors(part.start, kept_places)))
+                for kept in range(512, log[kept_places[-1]].size_bytes if kept_places else 0, 512):
+                    states.add(effective(log, Survivors(part.start, kept_places[:-1], Torn(kept_places[-1], kept))))
     assert existing(log, 0, 512) == len(states)
 
 
