@@ -119,8 +119,8 @@ class Tally:
     def _begin(self, recording: Recording) -> None:
         self.recording = recording
         sector_bytes = self.case.kind.file_system.sector_bytes
-        listed = len(images(recording.log, 0, sector_bytes, self.case.seed))
-        exist = existing(recording.log, 0, sector_bytes)
+        listed = len(images(recording.log, recording.acknowledged_at, sector_bytes, self.case.seed))
+        exist = existing(recording.log, recording.acknowledged_at, sector_bytes)
         self.count.points = min(listed, self.case.images_max)
         self.count.images = {"exist": exist, "listed": listed, "tried": 0, "distinct": 0}
         self.run.notes = [self._summary(recording, listed, exist), *recording.notes]
@@ -157,12 +157,11 @@ class Tally:
 
     def _violated(self, outcome: Outcome, finding: Finding) -> None:
         assert self.recording is not None, "outcomes come after the recording"
-        said = ", after success was reported" if outcome.acknowledged else ""
         self.run.note(
             Violation(
                 Fault(FaultClass.POWER, Form.IMAGE, outcome.number),
                 finding,
-                outcome.image.describe(self.recording.log) + said,
+                outcome.image.describe(self.recording.log),
                 None,
                 None,
                 (finding.kind, self.recording.masks.path(finding.name), re.sub(r"\d+", "0", finding.detail)),

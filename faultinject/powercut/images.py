@@ -37,15 +37,21 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One crash image. at: how much of the log had been written, at least in part, when power was lost."""
+    """One crash image.
+
+    at: how much of the log had been written, at least in part, when power was lost. acknowledged: whether the program
+    had reported success by then.
+    """
 
     choice: Choice
     at: int
     survivors: Survivors
+    acknowledged: bool
 
     def describe(self, log: Sequence[Entry]) -> str:
         """What is on the disk, for people."""
         where = f"power lost after {self.at} of {len(log)} disk requests"
+        where += ", with success reported" if self.acknowledged else ""
         kept = self.survivors
         if kept.torn is not None:
             return f"{where}, the last one torn after {kept.torn.kept_bytes} of {log[kept.torn.place].size_bytes} bytes"
@@ -68,26 +74,35 @@ class Stretch:
     end: int
 
 
-def stretches(log: Sequence[Entry], first: int) -> list[Stretch]:
-    """The log from `first` on, between its flushes."""
-    found, start = [], first
-    for place in range(first, len(log)):
-        if log[place].request is Request.FLUSH:
+def stretches(log: Sequence[Entry]) -> list[Stretch]:
+    """The log between its flushes."""
+    found, start = [], 0
+    for place, entry in enumerate(log):
+        if entry.request is Request.FLUSH:
             found.append(Stretch(start, place))
             start = place + 1
     return [*found, Stretch(start, len(log))]
 
 
-def existing(log: Sequence[Entry], first: int, sector_bytes: int) -> int:
+def existing(log: Sequence[Entry], acknowledged_at: int, sector_bytes: int) -> int:
     """How many images the log allows: every set of unflushed entries, and their last write torn at every sector.
 
-    The last entry of a set is in it, whole or torn, so that no set is counted twice; the empty set comes once.
+    The last entry of a set is in it, whole or torn, so that no set is counted twice. A disk that power can leave both
+    before and after the acknowledgement counts twice, since another promise holds then.
     """
-    total = 1
-    for stretch in stretches(log, first):
-        for place in range(stretch.start, stretch.end):
-            total += _ways(log[place], sector_bytes) << (place - stretch.start)
+    total = 0 if acknowledged_at == 0 else 1  # nothing has reached the disk, and nobody was told of success
+    told = False
+    for part in stretches(log):
+        if not told and acknowledged_at <= part.end:
+            told = True
+            total += 1 + _sets_between(log, part.start, acknowledged_at - 1, sector_bytes)
+        total += _sets_between(log, part.start, part.end, sector_bytes)
     return total
+
+
+def _sets_between(log: Sequence[Entry], start: int, end: int, sector_bytes: int) -> int:
+    """How many sets there are with something in them."""
+    return sum(_ways(log[place], sector_bytes) << (place - start) for place in range(start, end))
 
 
 def _ways(entry: Entry, sector_bytes: int) -> int:
@@ -95,24 +110,42 @@ def _ways(entry: Entry, sector_bytes: int) -> int:
     return max(1, -(-entry.size_bytes // sector_bytes)) if entry.request is Request.WRITE else 1
 
 
-def images(log: Sequence[Entry], first: int, sector_bytes: int, seed: int) -> list[Image]:
-    """Images of the log: power lost at flushes, at writes, sets, torn writes, random sets."""
+def images(log: Sequence[Entry], acknowledged_at: int, sector_bytes: int, seed: int) -> list[Image]:
+    """Images of the log: power lost at flushes, at writes, sets, torn writes, random sets; none of them twice."""
     chance = random.Random(seed)  # which sets are tried must be the same again, not hard to guess
-    parts = stretches(log, first)
-    ends = [Image(Choice.PREFIX, part.end, Survivors(part.end)) for part in parts]
-    prefixes = [Image(Choice.PREFIX, at, Survivors(at)) for at in range(first, len(log) + 1)]
+    parts = stretches(log)
+    ends = [_image(Choice.PREFIX, part.end, Survivors(part.end)) for part in parts]
+    prefixes = [_image(Choice.PREFIX, at, Survivors(at)) for at in range(len(log) + 1)]
     sets = [image for part in parts for image in _sets(part, chance)]
     torn = [
-        Image(Choice.TORN, place + 1, Survivors(place, torn=Torn(place, kept)))
+        _image(Choice.TORN, place + 1, Survivors(place, torn=Torn(place, kept)))
         for part in parts
         for place in range(part.start, part.end)
         for kept in _cuts(log[place], sector_bytes)
     ]
     drawn = (image for part in parts for image in _random_sets(part, chance))
-    found: dict[tuple[int, Survivors], Image] = {}
+    found: dict[tuple[bool, Survivors], Image] = {}
     for image in chain(ends, prefixes, sets, torn, drawn):
-        found.setdefault((image.at, image.survivors), image)
+        acknowledged = image.at >= acknowledged_at
+        survivors = _shortest(log, image.survivors)
+        found.setdefault((acknowledged, survivors), Image(image.choice, image.at, survivors, acknowledged))
     return list(found.values())
+
+
+def _image(choice: Choice, at: int, survivors: Survivors) -> Image:
+    return Image(choice, at, survivors, acknowledged=False)
+
+
+def _shortest(log: Sequence[Entry], survivors: Survivors) -> Survivors:
+    """The same disk, told in one way: as much of it as can be is durable."""
+    durable, later = survivors.durable, survivors.later
+    while durable < len(log):
+        if later and later[0] == durable:
+            later = later[1:]
+        elif log[durable].request is not Request.FLUSH:
+            break
+        durable += 1
+    return Survivors(durable, later, survivors.torn)
 
 
 def chosen(listed: Sequence[Image], images_max: int, seed: int) -> list[Image]:
@@ -131,7 +164,7 @@ def _sets(part: Stretch, chance: random.Random) -> Iterator[Image]:
         without = (tuple(one for one in places if one != missing) for missing in single)
         sets = chain(without, ((one,) for one in single))
     for kept in sets:
-        yield Image(Choice.SUBSET, part.end, Survivors(part.start, kept))
+        yield _image(Choice.SUBSET, part.end, Survivors(part.start, kept))
 
 
 def _random_sets(part: Stretch, chance: random.Random) -> Iterator[Image]:
@@ -140,7 +173,7 @@ def _random_sets(part: Stretch, chance: random.Random) -> Iterator[Image]:
     for _ in range(_RANDOM_SETS):
         end = chance.randint(part.start + 1, part.end)
         kept = tuple(place for place in range(part.start, end) if chance.random() < 0.5)
-        yield Image(Choice.RANDOM, end, Survivors(part.start, kept))
+        yield _image(Choice.RANDOM, end, Survivors(part.start, kept))
 
 
 def _cuts(entry: Entry, sector_bytes: int) -> list[int]:

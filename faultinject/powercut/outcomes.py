@@ -22,15 +22,13 @@ from faultinject.powercut.session import Session, made
 class Outcome:
     """What one image came to.
 
-    number: of the image, among those tried. acknowledged: whether the program had reported success before power
-    was lost. same_as: the number of an earlier image that is the same disk with the same report, so that this one was
-    not mounted; None where it was. state: what the watched directories held, None where it could not be read.
-    problem: why nothing was measured, else empty.
+    number: of the image, among those tried. same_as: the number of an earlier image that is the same disk with the same
+    report, so that this one was not mounted; None where it was. state: what the watched directories held, None where it
+    could not be read. problem: why nothing was measured, else empty.
     """
 
     number: int
     image: Image
-    acknowledged: bool
     same_as: int | None
     state: State | None
     findings: tuple[Finding, ...]
@@ -75,7 +73,7 @@ def crash_states(case: Case) -> Iterator[CrashState]:
                 raise HarnessError(one.problem)
             elif one.same_as is None:
                 assert recording is not None and one.state is not None, "a recording comes first"
-                yield CrashState(one.image.describe(recording.log), one.acknowledged, one.state)
+                yield CrashState(one.image.describe(recording.log), one.image.acknowledged, one.state)
     finally:
         examination.close()
 
@@ -85,7 +83,7 @@ def _work(case: Case, inside: Inside) -> Generator[Recording | Outcome, None, No
         scene = MountedScene(case, session)
         recording = record(case, inside, session, scene)
         yield recording
-        listed = images(recording.log, 0, case.kind.file_system.sector_bytes, case.seed)
+        listed = images(recording.log, recording.acknowledged_at, case.kind.file_system.sector_bytes, case.seed)
         tried = chosen(listed, case.images_max, case.seed)
         yield from _Examination(case, inside, session, scene, recording).outcomes(tried)
 
@@ -103,25 +101,22 @@ class _Examination:
 
     def outcomes(self, tried: Iterable[Image]) -> Iterator[Outcome]:
         for number, image in enumerate(tried):
-            acknowledged = image.at >= self._recording.acknowledged_at
-            key = self._inside.disk.show(image.survivors), acknowledged
+            key = self._inside.disk.show(image.survivors), image.acknowledged
             known = self._known.get(key)
             if known is None:
-                known = self._known[key] = self._outcome(number, image, acknowledged=acknowledged)
+                known = self._known[key] = self._outcome(number, image)
                 yield known
             else:
                 yield replace(known, number=number, image=image, same_as=known.number, state=None)
 
-    def _outcome(self, number: int, image: Image, *, acknowledged: bool) -> Outcome:
+    def _outcome(self, number: int, image: Image) -> Outcome:
         try:
             with self._session.mounted():
                 state = self._scene.read()
-                return Outcome(number, image, acknowledged, None, state, self._judged(state, acknowledged=acknowledged))
+                return Outcome(number, image, None, state, self._judged(state, acknowledged=image.acknowledged))
         except HarnessError as error:
             self._inside.check()
-            return Outcome(
-                number, image, acknowledged, None, None, (), f"{image.describe(self._recording.log)}: {error}"
-            )
+            return Outcome(number, image, None, None, (), f"{image.describe(self._recording.log)}: {error}")
 
     def _judged(self, state: State, *, acknowledged: bool) -> tuple[Finding, ...]:
         if self._aftermath is None:

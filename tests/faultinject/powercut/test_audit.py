@@ -30,15 +30,17 @@ LOG = (WRITE, WRITE, FLUSH, WRITE)
 FINAL = Node(NodeKind.FILE, b"new")
 RECORDING = Recording(LOG, 3, {}, {"final": FINAL}, None, Masks(), ("a note",))
 CASE = Case(Audited(("save", "{dir}")), FileSystemKind("ext4", "commit=1"))
-PLANNED = len(images(LOG, 0, 512, 1))
+EXIST = 1 + 2 + 2 * 2 + 1 + 2
+"""Nothing; something of the two writes, the last one torn or not; then success was reported: nothing more, and the third."""
+PLANNED = len(images(LOG, 3, 512, 1))
 LOST = Finding(Kind.LOST_AFTER_ACK, "final", "the file has 5 bytes")
 
 Found = Iterable[Recording | Outcome | Exception]
 
 
 def outcomes(count: int = PLANNED, *findings: Finding, problem: str = "") -> list[Outcome]:
-    chosen = images(LOG, 0, 512, 1)[:count]
-    return [Outcome(number, image, True, None, {}, findings, problem) for number, image in enumerate(chosen)]
+    chosen = images(LOG, 3, 512, 1)[:count]
+    return [Outcome(number, image, None, {}, findings, problem) for number, image in enumerate(chosen)]
 
 
 @pytest.fixture
@@ -78,13 +80,13 @@ def test_all_held(found: list[Found]) -> None:
         count = count_of(run)
         assert count.held == count.points == count.by_execution == count.executed == PLANNED
         assert count.images == {
-            "exist": 2 * 1 + 2 * 2 + 2 + 1,
+            "exist": EXIST,
             "listed": PLANNED,
             "tried": PLANNED,
             "distinct": PLANNED,
         }
         assert run.notes[-1] == "a note"
-        assert "4 disk requests, 1 of them flushes; of 9 possible images" in run.notes[0]
+        assert f"4 disk requests, 1 of them flushes; of {EXIST} possible images" in run.notes[0]
     assert verdict(runs) is Verdict.HELD
 
 
@@ -98,7 +100,6 @@ def test_violations_of_one_cause_are_one(found: list[Found]) -> None:
     [violation] = run.violations
     assert (violation.points, violation.finding) == (3, LOST)
     assert violation.operation.startswith("power lost after ")
-    assert violation.operation.endswith(", after success was reported")
     assert sum(violation.operations.values()) == 3
     assert violation.fault.id == "power/0/disk/image"
     assert parse_fault(violation.fault.id) == violation.fault

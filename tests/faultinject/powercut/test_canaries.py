@@ -16,7 +16,9 @@ ext4, xfs, btrfs = (pytest.param(name, marks=[pytest.mark.root, needs(name)]) fo
 def test_without_fsync_an_acknowledged_save_is_lost(name: str) -> None:
     found = of(name, "")
     assert Kind.LOST_AFTER_ACK in found.kinds
-    lost = [one for one in found.outcomes if one.acknowledged and one.state is not None and "final" not in one.state]
+    lost = [
+        one for one in found.outcomes if one.image.acknowledged and one.state is not None and "final" not in one.state
+    ]
     assert lost, "the name is missing although success was reported"
     assert "final: success was reported and the new content is not there" in found.said
 

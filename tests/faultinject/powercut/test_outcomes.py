@@ -32,7 +32,8 @@ def test_equal_images_are_mounted_once_and_judged_alike(name: str) -> None:
     for one in found:
         if one.same_as is not None:
             first = found[one.same_as]
-            assert (first.same_as, first.acknowledged, first.findings) == (None, one.acknowledged, one.findings)
+            assert (first.same_as, first.findings) == (None, one.findings)
+            assert first.image.acknowledged is one.image.acknowledged
             assert one.state is None
     assert len({one.same_as for one in found}) > 1
 
@@ -49,7 +50,7 @@ def test_states_are_told_to_models_of_persistence(name: str) -> None:
 
 def test_images_that_cannot_be_mounted_are_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
     recording = Recording((), 0, {}, {}, None, None, ())  # type: ignore[arg-type] # nothing of it is looked at
-    outcome = Outcome(0, None, False, None, None, (), "ext4 cannot be mounted")  # type: ignore[arg-type]
+    outcome = Outcome(0, None, None, None, (), "ext4 cannot be mounted")  # type: ignore[arg-type]
     monkeypatch.setattr(outcomes, "examined", lambda _: (one for one in (recording, outcome)))
     with pytest.raises(HarnessError, match="cannot be mounted"):
         list(crash_states(case(usual("ext4"), "")))

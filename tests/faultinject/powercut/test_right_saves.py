@@ -26,4 +26,4 @@ def test_a_right_save_holds(name: str, harshly: bool, old: bool) -> None:
     assert found.said == ""
     states = Counter(one.state.get("final") for one in found.outcomes if one.state is not None)
     assert set(states) == {OLD if old else None, Node(NodeKind.FILE, NEW)}, "power is lost before and after the rename"
-    assert {one.acknowledged for one in found.outcomes} == {False, True}
+    assert {one.image.acknowledged for one in found.outcomes} == {False, True}
