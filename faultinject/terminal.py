@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -196,3 +196,22 @@ def write_report(option: str, path: str, report: bytes) -> None:
         Path(path).write_bytes(report)
     except OSError as error:
         raise click.UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+def make_empty(option: str, path: str, otherwise: str) -> None:
+    """Makes a directory where there is none. Raises click's errors for one with something in it."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            raise click.UsageError(f"{option} {path}: it is not empty, and {otherwise}; give an empty directory")
+    except OSError as error:
+        raise click.UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+def write_scripts(directory: Path, content: dict[str, Any]) -> None:
+    """The script of each violation of a report, as a file that can be run: V1.sh for V1."""
+    for violation in content["violations"]:
+        path = directory / f"{violation['id']}.sh"
+        if "script" in violation:
+            path.write_bytes(os.fsencode(violation["script"]))
+            path.chmod(0o755)

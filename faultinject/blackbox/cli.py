@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -33,12 +32,14 @@ from faultinject.terminal import (
     acknowledgement,
     check_writable,
     leave,
+    make_empty,
     run_units,
     terminable,
     undisturbed,
     words,
     write_json,
     write_report,
+    write_scripts,
 )
 
 
@@ -121,7 +122,7 @@ def audit_command(
     check_writable("--json", json_path)
     check_writable("--junit", junit_path)
     if scripts is not None:
-        _make_empty("--scripts", scripts, "scripts of another audit would stay in it")
+        make_empty("--scripts", scripts, "scripts of another audit would stay in it")
     audited = Audited(
         command,
         words("--recover", recover),
@@ -203,7 +204,7 @@ def _tell(audit: Audit, runs: list[Run]) -> None:
 
 def _watchable(path: str) -> str:
     """A directory that may be emptied between runs: it must hold nothing that somebody could miss."""
-    _make_empty("--dir", path, "it would be emptied")
+    make_empty("--dir", path, "it would be emptied")
     real = os.path.realpath(path)
     if _holds(real, os.path.realpath(tempfile.gettempdir())):
         raise click.UsageError(f"--dir {path}: scratch directories are made in it; set TMPDIR to another directory")
@@ -220,21 +221,3 @@ def _apart(directories: tuple[str, ...]) -> tuple[str, ...]:
             if _holds(one, other) or _holds(other, one):
                 raise click.UsageError(f"--dir {one} and --dir {other}: name the outer one alone")
     return directories
-
-
-def _make_empty(option: str, path: str, otherwise: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-        if os.listdir(path):
-            raise click.UsageError(f"{option} {path}: it is not empty, and {otherwise}; give an empty directory")
-    except OSError as error:
-        raise click.UsageError(f"{option} {path}: {error.strerror}") from error
-
-
-def write_scripts(directory: Path, content: dict[str, Any]) -> None:
-    """The script of each violation of a report, as a file that can be run: V1.sh for V1."""
-    for violation in content["violations"]:
-        path = directory / f"{violation['id']}.sh"
-        if "script" in violation:
-            path.write_bytes(os.fsencode(violation["script"]))
-            path.chmod(0o755)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,7 +19,8 @@ from faultinject.powercut.case import Case
 from faultinject.powercut.disk import Request
 from faultinject.powercut.filesystems import Kind, why_not
 from faultinject.powercut.images import Choice, existing, images
-from faultinject.powercut.outcomes import Outcome, examined
+from faultinject.powercut.keeping import script
+from faultinject.powercut.outcomes import Outcome, cause_of, examined
 from faultinject.powercut.recording import Recording
 
 _EXACT_MAX = 10**6
@@ -164,8 +164,9 @@ class Tally:
                 outcome.image.describe(self.recording.log),
                 None,
                 None,
-                (finding.kind, self.recording.masks.path(finding.name), re.sub(r"\d+", "0", finding.detail)),
+                cause_of(finding, self.recording.masks),
                 operations={str(outcome.image.choice): 1},
+                script=script(self.case, outcome.kept) if outcome.kept else "",
             )
         )
 
@@ -184,7 +185,17 @@ def _about(count: int) -> str:
     return f"{count:,}" if count < _EXACT_MAX else f"about 2^{count.bit_length() - 1}"
 
 
-def cases(audited: Audited, kinds: list[Kind], *, directory_name: str, images_max: int, seed: int) -> list[Case]:
+def cases(
+    audited: Audited,
+    kinds: list[Kind],
+    *,
+    directory_name: str,
+    images_max: int,
+    seed: int,
+    kept_in: str | None = None,
+) -> list[Case]:
     """The first case of each kind of file system."""
     start = Start.EMPTY if audited.given is None else Start.GIVEN
-    return [Case(audited, kind, start, directory_name, images_max=images_max, seed=seed) for kind in kinds]
+    return [
+        Case(audited, kind, start, directory_name, images_max=images_max, seed=seed, kept_in=kept_in) for kind in kinds
+    ]

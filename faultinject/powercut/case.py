@@ -66,7 +66,8 @@ class Case:
     directory_name: of the directory that {dir} stands for, below the top of the file system. older: files that are
     there besides what the start gives. images_max: no more of them are built. settle_seconds: how long
     the file system is left alone after the program. judged: whether the program's recovery
-    and its repetition run on the images and all is judged; without, the states alone are told.
+    and its repetition run on the images and all is judged; without, the states alone are told. kept_in: a directory for
+    the first image of each violation, None where none is kept.
     """
 
     audited: Audited
@@ -78,6 +79,7 @@ class Case:
     seed: int = 1
     settle_seconds: float = SETTLE_SECONDS
     judged: bool = True
+    kept_in: str | None = None
 
     @property
     def subject(self) -> PowerSubject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -32,10 +33,12 @@ from faultinject.terminal import (
     acknowledgement,
     check_writable,
     leave,
+    make_empty,
     terminable,
     words,
     write_json,
     write_report,
+    write_scripts,
 )
 
 
@@ -77,6 +80,12 @@ from faultinject.terminal import (
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60, help="Seconds a run may take (60).")
 @click.option("--images", type=click.IntRange(1), default=1000, show_default=True, help="At most so many a recording.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the random images.")
+@click.option(
+    "--keep",
+    "kept_in",
+    type=click.Path(file_okay=False),
+    help="Write the first image of each violation there, and a script that mounts it.",
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write the report as JSON; - for stdout.")
 @click.option("--junit", "junit_path", type=click.Path(dir_okay=False), help="Write the report as JUnit XML.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -95,6 +104,7 @@ def powercut_command(
     timeout: float,
     images: int,
     seed: int,
+    kept_in: str | None,
     json_path: str | None,
     junit_path: str | None,
     command: tuple[str, ...],
@@ -117,6 +127,8 @@ def powercut_command(
         raise click.UsageError("no argument says {dir}, so that the program would save where nobody looks")
     check_writable("--json", json_path)
     check_writable("--junit", junit_path)
+    if kept_in is not None:
+        make_empty("--keep", kept_in, "images of another run would stay in it")
     audited = Audited(
         command,
         words("--recover", recover),
@@ -134,6 +146,7 @@ def powercut_command(
         directory_name=_directory_name(directory_name),
         images_max=images,
         seed=seed,
+        kept_in=None if kept_in is None else os.path.realpath(kept_in),
     )
     console = Console(stderr="-" in (json_path, junit_path))
     runs = run_powercut(cases, console)
@@ -142,6 +155,8 @@ def powercut_command(
         write_json(json_path, document(runs))
     if junit_path is not None:
         write_report("--junit", junit_path, junit(runs))
+    if kept_in is not None:
+        write_scripts(Path(kept_in), document(runs))
     sys.exit(EXIT[verdict(runs)])
 
 

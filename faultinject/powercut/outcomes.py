@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from faultinject.blackbox.aftermath import aftermath_of
+from faultinject.blackbox.masks import Masks
 from faultinject.blackbox.state import NodeKind, State
 from faultinject.inject import HarnessError
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.powercut.case import Case
 from faultinject.powercut.confined import Inside, confined
 from faultinject.powercut.images import Image, chosen, images
+from faultinject.powercut.keeping import image_name, write_sparse
 from faultinject.powercut.recording import Recording, record
 from faultinject.powercut.scene import MountedScene
 from faultinject.powercut.session import Session, made
@@ -24,7 +29,7 @@ class Outcome:
 
     number: of the image, among those tried. same_as: the number of an earlier image that is the same disk with the same
     report, so that this one was not mounted; None where it was. state: what the watched directories held, None where it
-    could not be read. problem: why nothing was measured, else empty.
+    could not be read. problem: why nothing was measured, else empty. kept: the file that holds the image, else empty.
     """
 
     number: int
@@ -33,6 +38,12 @@ class Outcome:
     state: State | None
     findings: tuple[Finding, ...]
     problem: str = ""
+    kept: str = ""
+
+
+def cause_of(finding: Finding, masks: Masks) -> tuple[Kind, str, str]:
+    """What two images must share to show one violation: numbers in the sentence do not count."""
+    return finding.kind, masks.path(finding.name), re.sub(r"\d+", "0", finding.detail)
 
 
 def examined(case: Case) -> Generator[Recording | Outcome, None, None]:
@@ -92,12 +103,14 @@ class _Examination:
     """Goes through the images of a recording."""
 
     def __init__(self, case: Case, inside: Inside, session: Session, scene: MountedScene, recording: Recording) -> None:
+        self._case = case
         self._inside = inside
         self._session = session
         self._scene = scene
         self._recording = recording
         self._aftermath = aftermath_of(recording, scene) if case.judged else None
         self._known: dict[tuple[int, bool], Outcome] = {}
+        self._kept: set[tuple[Kind, str, str]] = set()
 
     def outcomes(self, tried: Iterable[Image]) -> Iterator[Outcome]:
         for number, image in enumerate(tried):
@@ -105,7 +118,7 @@ class _Examination:
             known = self._known.get(key)
             if known is None:
                 known = self._known[key] = self._outcome(number, image)
-                yield known
+                yield replace(known, kept=self._keep(known))
             else:
                 yield replace(known, number=number, image=image, same_as=known.number, state=None)
 
@@ -117,6 +130,17 @@ class _Examination:
         except HarnessError as error:
             self._inside.check()
             return Outcome(number, image, None, None, (), f"{image.describe(self._recording.log)}: {error}")
+
+    def _keep(self, outcome: Outcome) -> str:
+        """Writes the image to a file where it is the first one that shows some violation; the name of the file."""
+        causes = {cause_of(finding, self._recording.masks) for finding in outcome.findings} - self._kept
+        if self._case.kept_in is None or not causes:
+            return ""
+        self._kept |= causes
+        path = os.path.join(self._case.kept_in, image_name(self._case, outcome.number))
+        self._inside.disk.show(outcome.image.survivors)  # without what mounting it has changed
+        write_sparse(self._inside.file, Path(path))
+        return path
 
     def _judged(self, state: State, *, acknowledged: bool) -> tuple[Finding, ...]:
         if self._aftermath is None:

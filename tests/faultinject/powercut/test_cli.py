@@ -112,6 +112,28 @@ def test_a_report_of_a_wrong_writer(tmp_path: Path) -> None:
     assert "crash images are of one recorded run" in replayed.output
 
 
+@pytest.mark.root
+@needs("ext4")
+def test_an_image_of_a_violation_can_be_mounted_by_everybody(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    options = ("--fs", "ext4", "--images", "30", "--keep", str(kept), "--json", str(tmp_path / "r"))
+    status, _ = powercut(*options, "--", *WRITER, "")
+    assert status == 1
+    report = json.loads((tmp_path / "r").read_text())
+    empty = next(one for one in report["violations"] if one["detail"] == "the file is empty")
+    done = subprocess.run(["sh", kept / f"{empty['id']}.sh"], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.endswith(" final") and line.split()[4] == "0"]
+    images = list(kept.glob("*.img"))
+    assert 0 < len(images) <= len(report["violations"])
+    for image in images:
+        assert image.stat().st_size == 64 << 20
+        assert image.stat().st_blocks * 512 < 16 << 20, "holes take no room"
+    status, output = powercut(*options, "--", *WRITER, "")
+    assert status == 2
+    assert "it is not empty" in output
+
+
 CHECK = """
 import os, sys
 path = os.path.join(sys.argv[-1], "final")
