@@ -38,6 +38,8 @@ LAYERS = [
 ]
 """The modules of a package of its own stand together in one layer."""
 
+PACKAGES = ("blackbox", "powercut", "selftest")
+
 
 def imported(path: Path, *, for_types: bool = False) -> set[str]:
     """Modules that a file imports; those for type checkers alone only where asked for."""
@@ -71,7 +73,7 @@ def sources(package: Path) -> list[Path]:
 def place_of(module: str) -> str:
     """The entry of LAYERS that a module belongs to."""
     package = module.partition(".")[0]
-    return package if package in ("blackbox", "powercut", "selftest") else module
+    return package if package in PACKAGES else module
 
 
 def module_of(path: Path) -> str:
@@ -107,7 +109,7 @@ def test_imports_go_down_the_layers(path: Path) -> None:
     for name in imported(path):
         if name.startswith("faultinject."):
             place = place_of(name.removeprefix("faultinject."))
-            assert layer[place] < layer[own] or (place == own and own in ("blackbox", "kvc_checker", "powercut", "selftest")), name
+            assert layer[place] < layer[own] or (place == own and own in (*PACKAGES, "kvc_checker")), name
 
 
 def test_only_the_command_line_prints_or_parses_arguments() -> None:
@@ -118,10 +120,12 @@ def test_only_the_command_line_prints_or_parses_arguments() -> None:
             assert not [name for name in imported(path) if name.startswith("rich")], path
 
 
-@pytest.mark.parametrize("package", ["blackbox", "powercut", "selftest", "report"])
+@pytest.mark.parametrize("package", [*PACKAGES, "report"])
 def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
     below = {
-        f"faultinject.{module_of(path)}": {name for name in imported(path) if name.startswith(f"faultinject.{package}.")}
+        f"faultinject.{module_of(path)}": {
+            name for name in imported(path) if name.startswith(f"faultinject.{package}.")
+        }
         for path in sources(ROOT / package)
         if path.name != "__init__.py"
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from faultinject.inject import HarnessError
+from faultinject.powercut.cleaning import reclaim
 from faultinject.powercut.confined import Inside, confined
 from faultinject.powercut.session import made
 from tests.faultinject.powercut.rooted import MIB, alive, awaited, children, devices_of, left_in, needs, usual
@@ -122,7 +123,9 @@ if __name__ == "__main__":
         (signal.SIGKILL, "everybody"),
     ],
 )
-def test_however_the_command_is_ended_nothing_is_left(tmp_path: Path, number: signal.Signals, whom: str) -> None:
+def test_however_the_command_is_ended_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, whom: str
+) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     command = subprocess.Popen(
         [sys.executable, "-c", COMMAND],
@@ -149,6 +152,10 @@ def test_however_the_command_is_ended_nothing_is_left(tmp_path: Path, number: si
     if number is signal.SIGKILL and whom == "everybody":
         # Nobody was left to remove it: it is empty, and the next start reclaims it.
         assert awaited(lambda: left_in(tmp_path) == [str(tmp_path / directory)])
+        assert list((tmp_path / directory / "mount").iterdir()) == []
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        assert awaited(lambda: reclaim() == [str(tmp_path / directory)])
+        assert not left_in(tmp_path)
     else:
         assert awaited(lambda: not left_in(tmp_path)), left_in(tmp_path)
 
