@@ -22,6 +22,7 @@ from faultinject.faults import FaultClass
 from faultinject.inject import HarnessError
 from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
+from faultinject.powercut.cli import powercut_command
 from faultinject.profile_option import chosen_profiles, profile_option, profiles_command
 from faultinject.report.document import document
 from faultinject.report.replay import Replay, ReplayError
@@ -53,6 +54,7 @@ def _only(
 
 
 main.add_command(audit_command)
+main.add_command(powercut_command)
 main.add_command(selftest_command)
 main.add_command(profiles_command)
 
@@ -255,7 +257,10 @@ def replay_command(report: str, violation: str, directory: Path | None) -> None:
 
 
 def _replay(report: dict[str, Any], violation: str, directory: Path | None) -> Replay | AuditReplay:
-    if "argv" in told(report, violation).target:
+    target = told(report, violation).target
+    if "powercut" in target:
+        raise ReplayError("crash images are of one recorded run and are not replayed: run faultinject powercut again")
+    if "argv" in target:
         return AuditReplay(report, violation, directory)
     return Replay(report, violation, directory)
 

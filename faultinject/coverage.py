@@ -53,8 +53,9 @@ class ClassCount:
     """Coverage of one class. `points` exist; each is held, violated, not measured or a harness error.
 
     unafforded: of those not measured, for how many there was no time. executors: how many runs each executor made,
-    where there are several. profiles: points under each persistence profile, in class power. void: why the class has
-    no points.
+    where there are several. profiles: points under each persistence profile, in class power. images: how many crash
+    images `exist` by the log of a disk, were `listed`, `tried` and `distinct`, where there are any. void: why the class
+    has no points.
     """
 
     points: int = 0
@@ -70,6 +71,7 @@ class ClassCount:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     executors: dict[str, int] = field(default_factory=dict)
     profiles: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     void: str = ""
     unafforded: int = 0
 
@@ -97,6 +99,8 @@ class ClassCount:
             self.executors[executor] = self.executors.get(executor, 0) + runs
         for profile, points in other.profiles.items():
             self.profiles[profile] = self.profiles.get(profile, 0) + points
+        for which, count in other.images.items():
+            self.images[which] = self.images.get(which, 0) + count
         self.void = self.void or other.void
         self.lemmas |= other.lemmas
         self.cut(other.ranges)

@@ -30,8 +30,9 @@ class Form(StrEnum):
     kill: SIGKILL after `byte` bytes of it. file-limit: RLIMIT_FSIZE ends the file there, and `what` says whether
     SIGXFSZ is ignored or kills (setrlimit(2)). payload-raises, payload-ends, payload-goes-on: the producer
     raises after `byte` bytes, ends there without a word, or gives one byte too many. power-loss: the machine stops
-    after the operation, or after `byte` bytes of it, and leaves a state that the profile `what` allows. none: no
-    fault at all, for what is wrong without one.
+    after the operation, or after `byte` bytes of it, and leaves a state that the profile `what` allows. image: power is
+    lost, and the disk holds the `index`-th crash image of a recorded run. none: no fault at all, for what is wrong
+    without one.
     """
 
     NONE = "none"
@@ -47,6 +48,7 @@ class Form(StrEnum):
     PAYLOAD_ENDS = "payload-ends"
     PAYLOAD_GOES_ON = "payload-goes-on"
     POWER_LOSS = "power-loss"
+    IMAGE = "image"
 
     @property
     def on_payload(self) -> bool:
@@ -113,6 +115,10 @@ IGNORED, DEADLY = "ignored", "deadly"
 """What SIGXFSZ does where a file meets its limit."""
 
 
+_PAYLOAD, _DISK = "payload", "disk"
+"""What a fault acts on that belongs to no operation, in its id."""
+
+
 class InjectedError(Exception):
     """An exception that no writer can expect, raised by a fault."""
 
@@ -144,7 +150,8 @@ class Fault:
         form = str(self.form) if self.byte is None else f"{self.form}@{self.byte}"
         if self.state is not None:
             form += f"#{self.state}"
-        parts = [str(self.fault_class), str(self.index), str(self.op or "payload"), form]
+        where = _DISK if self.form is Form.IMAGE else _PAYLOAD
+        parts = [str(self.fault_class), str(self.index), str(self.op or where), form]
         if self.error:
             parts.append(errno.errorcode[self.error])
         if self.sticky:
@@ -189,7 +196,7 @@ def parse_fault(text: str) -> Fault:
         FaultClass(match["cls"]),
         Form(match["form"]),
         int(match["index"]),
-        None if match["op"] == "payload" else Op(match["op"]),
+        None if match["op"] in (_PAYLOAD, _DISK) else Op(match["op"]),
         None if match["byte"] is None else int(match["byte"]),
         0 if error_name is None else getattr(errno, error_name),
         match["sticky"] is not None,

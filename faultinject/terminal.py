@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -26,6 +27,37 @@ EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.
 """Exit codes; 2 is a wrong use of the command, as click has it."""
 
 EXIT_CODES = "Exit codes: 0 every point held, 1 violated, 2 wrong use, 3 harness error or points not measured."
+
+
+_LINE = "line:"
+
+
+class BrokenError(click.ClickException):
+    """A harness error before there is anything to report."""
+
+    exit_code = EXIT[Verdict.HARNESS_ERROR]
+
+
+def words(option: str, command: str | None) -> tuple[str, ...] | None:
+    """The command that an option gives, as a list of arguments. Raises click's errors for people."""
+    if command is None:
+        return None
+    try:
+        found = tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
+    if not found:
+        raise click.UsageError(f"{option}: the command is empty")
+    return found
+
+
+def acknowledgement(ack: str) -> str:
+    """What --ack says: a text that reports success, or nothing where exit status 0 does. Raises click's errors."""
+    if ack == "exit":
+        return ""
+    if ack.startswith(_LINE) and len(ack) > len(_LINE):
+        return ack[len(_LINE) :]
+    raise click.UsageError(f"--ack {ack!r}: it is exit, or line: and a text that the program prints")
 
 
 def run_units(work: list[Unit], jobs: int, console: Console, *, in_pool: bool = False) -> list[Run]:
@@ -166,3 +198,22 @@ def write_report(option: str, path: str, report: bytes) -> None:
         Path(path).write_bytes(report)
     except OSError as error:
         raise click.UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+def make_empty(option: str, path: str, otherwise: str) -> None:
+    """Makes a directory where there is none. Raises click's errors for one with something in it."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            raise click.UsageError(f"{option} {path}: it is not empty, and {otherwise}; give an empty directory")
+    except OSError as error:
+        raise click.UsageError(f"{option} {path}: {error.strerror}") from error
+
+
+def write_scripts(directory: Path, content: dict[str, Any]) -> None:
+    """The script of each violation of a report, as a file that can be run: V1.sh for V1."""
+    for violation in content["violations"]:
+        path = directory / f"{violation['id']}.sh"
+        if "script" in violation:
+            path.write_bytes(os.fsencode(violation["script"]))
+            path.chmod(0o755)

@@ -7,12 +7,16 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from faultinject.blackbox.baseline import Baseline
 from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
+from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.judge import Judge
-from faultinject.blackbox.place import Place
+from faultinject.blackbox.masks import Masks
+from faultinject.blackbox.place import Plainly
+from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import State
+from faultinject.blackbox.subject import Audited, with_directory
 from faultinject.oracle import Finding, Kind, Reported
 
 Findings = tuple[Finding, ...]
@@ -41,6 +45,45 @@ class Judged:
         return tuple(dict.fromkeys(self.now + self.later))
 
 
+class Known(Protocol):
+    """What runs without a fault have shown; see `Baseline`."""
+
+    @property
+    def old(self) -> State:
+        """What is there before a run."""
+
+    @property
+    def new(self) -> State:
+        """What is there after one."""
+
+    @property
+    def again(self) -> State | None:
+        """What is there after one more on top, None where that fails."""
+
+    @property
+    def masks(self) -> Masks:
+        """What is not compared."""
+
+
+class Scene(Protocol):
+    """Where states are put and programs run on them; see `Place`."""
+
+    audited: Audited
+    directory: str
+
+    def program(self, command: tuple[str, ...] | None = None) -> Program:
+        """The audited program, or another command, to be run here."""
+
+    def put(self, state: State) -> None:
+        """Makes the watched directories hold this state."""
+
+    def read(self) -> State:
+        """What is there now."""
+
+    def run_plainly(self, program: Program) -> Plainly:
+        """A run at which nobody looks."""
+
+
 class Aftermath:
     """Judges outcomes in one place. Outcomes that are alike are judged once, and repeated once.
 
@@ -48,9 +91,7 @@ class Aftermath:
     seconds: how many different ones have been judged in full, and how long that took.
     """
 
-    def __init__(
-        self, baseline: Baseline, place: Place, checker: Checker | None, command: CommandChecker | None
-    ) -> None:
+    def __init__(self, baseline: Known, place: Scene, checker: Checker | None, command: CommandChecker | None) -> None:
         self.checker = checker
         self._place = place
         self._program = place.program()
@@ -95,9 +136,9 @@ class Aftermath:
             self._known[known] = self._all(reported, state, crashed=True, there=there)
         return self._known[known]
 
-    def of_power_loss(self, state: State, reported: Reported) -> Findings:
+    def of_power_loss(self, state: State, reported: Reported, *, there: bool = False) -> Findings:
         """As after a kill; what had been reported as done and is not there was lost after it (KVS-INV-7)."""
-        return tuple(map(lost, self.of_crash(state, reported).findings))
+        return tuple(map(lost, self.of_crash(state, reported, there=there).findings))
 
     def steps_of_power_loss(self, state: State, reported: Reported) -> Iterator[Step]:
         """The same stage by stage, with the place as each leaves it."""
@@ -189,6 +230,19 @@ def lost(finding: Finding) -> Finding:
     if finding.kind is not Kind.FALSE_SUCCESS:
         return finding
     return replace(finding, kind=Kind.LOST_AFTER_ACK, detail=f"{finding.detail} after the loss of power")
+
+
+def aftermath_of(baseline: Known, place: Scene) -> Aftermath:
+    """With the checkers that the user of the program has asked for."""
+    audited = place.audited
+    command = None
+    if audited.check is not None:
+        command = CommandChecker(
+            with_directory(audited.check, place.directory),
+            working_directory=place.program().directory,
+            timeout_seconds=audited.timeout_seconds,
+        )
+    return Aftermath(baseline, place, format_of(audited).checker, command)
 
 
 def _digest(state: State) -> bytes:

@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from faultinject.blackbox.aftermath import Aftermath
+from faultinject.blackbox.aftermath import aftermath_of
 from faultinject.blackbox.baseline import Baseline, prepare
 from faultinject.blackbox.budget import Budget, Expected, Plan
-from faultinject.blackbox.checkers import Checker, CommandChecker
 from faultinject.blackbox.cost import is_dense
 from faultinject.blackbox.executor import AuditExecutor
-from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.place import Place
 from faultinject.blackbox.regions import recorded_of
-from faultinject.blackbox.subject import Audited, with_directory
+from faultinject.blackbox.subject import Audited
 from faultinject.blackbox.trial import try_rewinding
 from faultinject.faults import FaultClass
 from faultinject.persistence.profiles import STRICT
@@ -130,7 +128,7 @@ def _tried(baseline: Baseline, base: Path) -> Baseline:
     """With what is known of rewinding it."""
     audited = baseline.key.audited
     with closing(Place(audited, _own(base), baseline.seed, aside=True)) as place:
-        look = _aftermath(baseline, place).now
+        look = aftermath_of(baseline, place).now
         trial = try_rewinding(baseline, Place(audited, _own(base), baseline.seed), look)
     tried = replace(baseline, rewinds=trial.why, point_seconds=trial.point_seconds)
     return replace(tried, dense=is_dense(tried, recorded_of(tried)))
@@ -140,22 +138,7 @@ def opened(
     baseline: Baseline, place: Place, aside: Place | None = None, profiles: Sequence[str] = (STRICT,)
 ) -> AuditExecutor:
     """An executor for a baseline in a place; it rewinds in another one where there is one."""
-    return AuditExecutor(baseline, place, aside, _aftermath(baseline, place), profiles)
-
-
-def _aftermath(baseline: Baseline, place: Place) -> Aftermath:
-    audited = baseline.key.audited
-    checker: Checker | None = format_of(audited).checker
-    command = (
-        None
-        if audited.check is None
-        else CommandChecker(
-            with_directory(audited.check, place.directory),
-            working_directory=place.program().directory,
-            timeout_seconds=audited.timeout_seconds,
-        )
-    )
-    return Aftermath(baseline, place, checker, command)
+    return AuditExecutor(baseline, place, aside, aftermath_of(baseline, place), profiles)
 
 
 def close_all() -> None:

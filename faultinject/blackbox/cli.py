@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -23,7 +21,6 @@ from faultinject.blackbox.subject import DIRECTORY, Audited, Format, check_syste
 from faultinject.coverage import Run
 from faultinject.faults import SIGNALS, FaultClass
 from faultinject.inject import HarnessError
-from faultinject.oracle import Verdict
 from faultinject.persistence.profiles import STRICT
 from faultinject.printable import printable
 from faultinject.profile_option import chosen_profiles, profile_option
@@ -34,16 +31,19 @@ from faultinject.sweep import CLASSES
 from faultinject.terminal import (
     EXIT,
     EXIT_CODES,
+    BrokenError,
+    acknowledgement,
     check_writable,
     leave,
+    make_empty,
     run_units,
     terminable,
     undisturbed,
+    words,
     write_json,
     write_report,
+    write_scripts,
 )
-
-_LINE = "line:"
 
 
 @click.command("audit", epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})
@@ -141,13 +141,13 @@ def audit_command(
     check_writable("--json", json_path)
     check_writable("--junit", junit_path)
     if scripts is not None:
-        _make_empty("--scripts", scripts, "scripts of another audit would stay in it")
+        make_empty("--scripts", scripts, "scripts of another audit would stay in it")
     audited = Audited(
         command,
-        _words("--recover", recover),
-        _words("--check", check),
+        words("--recover", recover),
+        words("--check", check),
         Format(format_),
-        _acknowledgement(ack),
+        acknowledgement(ack),
         tuple(dict.fromkeys(signals)),
         _apart(tuple(_watchable(path) for path in directories)),
         None if given is None else os.path.realpath(given),
@@ -209,9 +209,9 @@ def run_audit(
     except (UnusableError, LaunchError) as error:
         raise click.UsageError(printable(str(error))) from error
     except HarnessError as error:
-        raise _BrokenError(printable(f"harness error: {error}")) from error
+        raise BrokenError(printable(f"harness error: {error}")) from error
     except OSError as error:
-        raise _BrokenError(printable(f"harness error: the scratch directories: {error}")) from error
+        raise BrokenError(printable(f"harness error: the scratch directories: {error}")) from error
     _tell(audit, runs)
     return runs
 
@@ -243,35 +243,9 @@ def _tell(audit: Audit, runs: list[Run]) -> None:
         ]
 
 
-class _BrokenError(click.ClickException):
-    """A harness error before there is anything to report."""
-
-    exit_code = EXIT[Verdict.HARNESS_ERROR]
-
-
-def _words(option: str, command: str | None) -> tuple[str, ...] | None:
-    if command is None:
-        return None
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise click.UsageError(f"{option}: {error}") from error
-    if not words:
-        raise click.UsageError(f"{option}: the command is empty")
-    return words
-
-
-def _acknowledgement(ack: str) -> str:
-    if ack == "exit":
-        return ""
-    if ack.startswith(_LINE) and len(ack) > len(_LINE):
-        return ack[len(_LINE) :]
-    raise click.UsageError(f"--ack {ack!r}: it is exit, or line: and a text that the program prints")
-
-
 def _watchable(path: str) -> str:
     """A directory that may be emptied between runs: it must hold nothing that somebody could miss."""
-    _make_empty("--dir", path, "it would be emptied")
+    make_empty("--dir", path, "it would be emptied")
     real = os.path.realpath(path)
     if _holds(real, os.path.realpath(tempfile.gettempdir())):
         raise click.UsageError(f"--dir {path}: scratch directories are made in it; set TMPDIR to another directory")
@@ -288,21 +262,3 @@ def _apart(directories: tuple[str, ...]) -> tuple[str, ...]:
             if _holds(one, other) or _holds(other, one):
                 raise click.UsageError(f"--dir {one} and --dir {other}: name the outer one alone")
     return directories
-
-
-def _make_empty(option: str, path: str, otherwise: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-        if os.listdir(path):
-            raise click.UsageError(f"{option} {path}: it is not empty, and {otherwise}; give an empty directory")
-    except OSError as error:
-        raise click.UsageError(f"{option} {path}: {error.strerror}") from error
-
-
-def write_scripts(directory: Path, content: dict[str, Any]) -> None:
-    """The script of each violation of a report, as a file that can be run: V1.sh for V1."""
-    for violation in content["violations"]:
-        path = directory / f"{violation['id']}.sh"
-        if "script" in violation:
-            path.write_bytes(os.fsencode(violation["script"]))
-            path.chmod(0o755)

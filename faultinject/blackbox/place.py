@@ -86,19 +86,7 @@ class Place:
 
     def put(self, state: State) -> None:
         """Makes the directories hold this state; permissions are those of new files."""
-        for root in self.roots:
-            clear(root.path)
-        for key, node in sorted(state.items()):
-            path = self.roots.path(key)
-            if node.kind is NodeKind.DIRECTORY:
-                os.mkdir(path)
-            elif node.kind is NodeKind.SYMLINK:
-                os.symlink(os.fsdecode(node.data), path)
-            elif node.kind is NodeKind.FILE:
-                with open(path, "xb") as file:
-                    file.write(node.data)
-            else:
-                node.make(path)
+        fill(self.roots, state)
 
     def run(
         self,
@@ -148,6 +136,23 @@ def _run_plainly(launcher: Launcher, program: Program) -> Plainly:
             said = f"did not end within {program.timeout_seconds:g} s (--timeout)"
             return Plainly(Reported.NOTHING, said, timed_out=True)
         return Plainly(running.reported(), running.said(), timed_out=False)
+
+
+def fill(roots: Roots, state: State) -> None:
+    """Makes watched directories hold a state and nothing else; permissions are those of new files. Raises OSError."""
+    for root in roots:
+        clear(root.path)
+    for key, node in sorted(state.items()):
+        path = roots.path(key)
+        if node.kind is NodeKind.DIRECTORY:
+            os.mkdir(path)
+        elif node.kind is NodeKind.SYMLINK:
+            os.symlink(os.fsdecode(node.data), path)
+        elif node.kind is NodeKind.FILE:
+            with open(path, "xb") as file:
+                file.write(node.data)
+        else:
+            node.make(path)
 
 
 def remove(base: Path) -> None:

@@ -100,7 +100,7 @@ def _run_of(baseline: Baseline, checker: Checker | None, published: frozenset[in
     at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
     return PowerRun(
         trace,
-        {path: _start(node, ran.inodes.get(path)) for path, node in baseline.old.items()},
+        start_of(baseline.old, ran.inodes),
         partial(_right, baseline, checker),
         max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0),
         at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
@@ -154,10 +154,15 @@ def _right(baseline: Baseline, checker: Checker | None, path: str) -> Sequence[R
     return [Right((node.data,), sorted(ranges)) for node in found]
 
 
-def _start(node: Node, inode: int | None) -> machine.StartNode:
-    kind = _KINDS.get(node.kind, machine.NodeKind.OTHER)
-    content = (node.data,) if node.kind is NodeKind.FILE and node.data else ()
-    return machine.StartNode(kind, content, inode if kind is machine.NodeKind.FILE else None, node)
+def start_of(state: State, inodes: Mapping[str, int]) -> dict[str, machine.StartNode]:
+    """What is there before a run, durably, for the model of what survives."""
+    found = {}
+    for path, node in state.items():
+        kind = _KINDS.get(node.kind, machine.NodeKind.OTHER)
+        content = (node.data,) if node.kind is NodeKind.FILE and node.data else ()
+        inode = inodes.get(path) if kind is machine.NodeKind.FILE else None
+        found[path] = machine.StartNode(kind, content, inode, node)
+    return found
 
 
 def _inside_a_sector(operation: Operation) -> bool:

@@ -53,7 +53,9 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _count(count: ClassCount) -> dict[str, Any]:
+    images = {"images": count.images} if count.images else {}
     return {
+        **images,
         "points": count.points,
         "covered": count.covered,
         "held": count.held,

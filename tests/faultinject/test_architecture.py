@@ -35,13 +35,13 @@ LAYERS = [
     {"report.junit"},
     {"report.replay", "terminal", "profile_option"},
     {"blackbox"},
-    {"kvc_checker"},
+    {"kvc_checker", "powercut"},
     {"selftest"},
     {"cli"},
 ]
 """The modules of a package of its own stand together in one layer."""
 
-PACKAGES = ("persistence", "blackbox", "selftest")
+PACKAGES = ("persistence", "blackbox", "powercut", "selftest")
 SPEAKS_TO_PEOPLE = {"terminal", "profile_option"}
 """Modules beside the command lines that know of arguments and of tables: they are parts of several command lines."""
 
