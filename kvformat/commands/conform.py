@@ -6,6 +6,7 @@ import fnmatch
 import importlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,10 +164,9 @@ def _selected(suite: Suite, profile: str | None, patterns: tuple[str, ...]) -> l
 
 
 def _run(adapter: tuple[str, ...], suite: Suite, cases: list[Case], *, one_shot: bool, jobs: int) -> Run:
-    stderr = click.get_text_stream("stderr")
     lock = threading.Lock()
-    shown: Any = click.progressbar(length=len(cases), label="cases", file=stderr, hidden=not stderr.isatty())
-    with shown as bar:
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    with click.progressbar(length=len(cases), label="cases", file=sys.stderr, hidden=not watched) as bar:
 
         def on_outcome(_outcome: Outcome) -> None:
             with lock:
