@@ -141,6 +141,11 @@ class Child:
         self._stderr.clear()
         return text
 
+    def blamed(self, why: NoAnswer) -> NoAnswer:
+        """The same, with the last line of what it wrote to standard error, where mostly the reason stands."""
+        lines = self.take_stderr().strip().splitlines()
+        return NoAnswer(why.fault, f"{why.detail}; standard error ends: {lines[-1]}") if lines else why
+
     def close(self) -> None:
         """Kills what still runs of it: the process, its group, and whoever has left that. Closes its pipes."""
         _kill_group(self._process.pid, reaped=self._process.returncode is not None)

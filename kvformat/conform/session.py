@@ -40,12 +40,12 @@ class Session:
         self._child = Child(self._command, stop=self._stop, wants_input=True)
         message = {"cmd": "start", "protocol": PROTOCOL, "suite": self._suite_version}
         answer = self._exchange(self._child, message, START_SECONDS)
-        if isinstance(answer, NoAnswer):
-            return answer
-        try:
-            return parse_claims(answer)
-        except GarbageError as error:
-            return NoAnswer(Fault.GARBAGE, str(error))
+        if not isinstance(answer, NoAnswer):
+            try:
+                return parse_claims(answer)
+            except GarbageError as error:
+                answer = NoAnswer(Fault.GARBAGE, str(error))
+        return self._child.blamed(answer)
 
     def ask(self, question: Question) -> Reply:
         """Asks once. Raises StartError."""
@@ -126,14 +126,14 @@ class Session:
             return trouble
         line, _, rest = bytes(child.output).partition(b"\n")
         child.output.clear()
-        if rest:
-            return NoAnswer(Fault.GARBAGE, "more than one line for one question")
         if len(line) > ANSWER_BYTES_MAX:
             return NoAnswer(Fault.GARBAGE, f"a line of more than {ANSWER_BYTES_MAX:,} bytes")
         try:
-            return read_object(line)
+            found = read_object(line)
         except GarbageError as error:
             return NoAnswer(Fault.GARBAGE, str(error))
+        # What comes later than this look is found by its number, or at the end.
+        return NoAnswer(Fault.GARBAGE, "more than one line for one question") if rest else found
 
     def _ended(self, why: NoAnswer, seconds: float, memory_bytes: int | None) -> Reply:
         """A reply of a process that cannot be believed any more; it is ended."""
