@@ -273,6 +273,11 @@ def grandchildren(message: Message) -> dict[str, Any] | None:
     return right(message)
 
 
+def hangs_with_grandchildren(message: Message) -> dict[str, Any] | None:
+    grandchildren(message)
+    return hangs(message)
+
+
 def flood(message: Message) -> dict[str, Any] | None:
     """More on standard error than a pipe holds, before each answer."""
     os.write(2, b"x" * 300_000)
