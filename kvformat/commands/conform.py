@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -82,6 +83,13 @@ def conform() -> None:
 @click.option("--case", "patterns", multiple=True, metavar="ID", help="Only this case; * stands for any letters.")
 @click.option("--one-shot", is_flag=True, help="The adapter is started anew for each case.")
 @click.option("--jobs", type=click.IntRange(1, _JOBS_MAX), default=1, show_default=True, help="Processes at a time.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=1.0,
+    show_default=True,
+    help="Wait so many times longer, for slow machines and emulators.",
+)
 @click.option("--known", "known_path", type=_PATH, help="Cases that are expected not to pass, with reasons.")
 @click.option("--fix", is_flag=True, help="Rewrite the list of --known so that it is true.")
 @click.option("--json", "json_path", type=_PATH, help="Write the report; - is standard output.")
@@ -98,6 +106,7 @@ def run_command(
     patterns: tuple[str, ...],
     one_shot: bool,
     jobs: int,
+    patience: float,
     known_path: Path | None,
     fix: bool,
     **outputs: Path | None,
@@ -113,7 +122,8 @@ def run_command(
         suite = load_suite(folder)
         reasons = {} if known_path is None or (fix and not known_path.exists()) else known.load_known(known_path)
         cases = _selected(suite, profile, patterns)
-        done = _run(adapter, suite, cases, one_shot=one_shot, jobs=jobs)
+        plan = Plan(adapter, suite.version, cases, one_shot, min(jobs, len(cases)), patience)
+        done = _run(plan)
         if fix and known_path is not None:
             reasons = _fixed(known_path, reasons, done, suite)
         setting = document.Setting(suite, adapter, one_shot, folder, reasons)
@@ -162,17 +172,17 @@ def _selected(suite: Suite, profile: str | None, patterns: tuple[str, ...]) -> l
     return found
 
 
-def _run(adapter: tuple[str, ...], suite: Suite, cases: list[Case], *, one_shot: bool, jobs: int) -> Run:
+def _run(plan: Plan) -> Run:
+    """The run, with a bar where a person watches."""
     lock = threading.Lock()
     watched = sys.stderr is not None and sys.stderr.isatty()
-    with click.progressbar(length=len(cases), label="cases", file=sys.stderr, hidden=not watched) as bar:
+    with click.progressbar(length=len(plan.cases), label="cases", file=sys.stderr, hidden=not watched) as bar:
 
         def on_outcome(_outcome: Outcome) -> None:
             with lock:
                 bar.update(1)
 
-        plan = Plan(adapter, suite.version, cases, one_shot, min(jobs, len(cases)), on_outcome)
-        return run(plan)
+        return run(replace(plan, on_outcome=on_outcome))
 
 
 def _fixed(path: Path, reasons: dict[str, str], done: Run, suite: Suite) -> dict[str, str]:

@@ -57,13 +57,18 @@ class Child:
         self.max_rss_bytes = 0
         self._stderr = bytearray()
         self._unsent = bytearray()
-        self._selector = selectors.DefaultSelector()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
-                self._selector.register(stream, selectors.EVENT_READ)
-        if self._process.stdin is not None:
-            os.set_blocking(self._process.stdin.fileno(), False)
+        try:
+            self._selector = selectors.DefaultSelector()
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    os.set_blocking(stream.fileno(), False)
+                    self._selector.register(stream, selectors.EVENT_READ)
+            if self._process.stdin is not None:
+                os.set_blocking(self._process.stdin.fileno(), False)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def send(self, line: bytes) -> None:
         """Hands a line over; it is written while the answer is waited for."""
@@ -113,6 +118,11 @@ class Child:
             if not self._turn(0 if ended else min(left, tick)) and ended and not done():
                 return NoAnswer(Fault.CRASHED, self.ending())
         return None
+
+    def read_rest(self) -> None:
+        """Reads what it has written already."""
+        while self._turn(0) and len(self.output) <= ANSWER_BYTES_MAX:
+            continue
 
     def has_ended(self) -> bool:
         """Whether the process has ended; it is not reaped, so that its number still belongs to its group."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -103,8 +102,7 @@ def _ending(document: Mapping[str, Any]) -> Iterator[str]:
     if not document["runner"]["memory_measured"]:
         yield "memory was not measured: this system does not say it"
     name = " ".join(part for part in (adapter["implementation"], adapter["version"]) if part)
-    declared = json.dumps(adapter["behaviours"]) if adapter["behaviours"] else "none"
-    yield safe_lines(f"{safe(name)}, suite {document['suite']['version']}, behaviours declared: {declared}")
+    yield f"{safe(name)}, suite {safe(document['suite']['version'])}"
     passed = summary[Verdict.PASSED] + summary[Verdict.WARNED]
     asked = passed + sum(summary[verdict] for verdict in _VERDICTS if verdict.is_fail)
     said = f"{passed:,} of {counted(asked, 'case')} that count passed"

@@ -15,6 +15,7 @@ from kvformat.conform.suite import Suite
 
 PACKAGE = "tests.kvformat.conform.miniatures"
 RIGHT = (sys.executable, "-m", f"{PACKAGE}.right")
+ADAPTER = (sys.executable, "-m", "kvformat.conform.adapter")
 ONE_SHOT = (sys.executable, "-m", f"{PACKAGE}.oneshot")
 _MARK = "KVFORMAT_CONFORM_TEST"
 

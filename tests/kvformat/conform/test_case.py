@@ -46,7 +46,7 @@ EDITS = [
     ("read/read-plain.toml", 'profile = "auto"', 'profile = "ds5"', "profile is 'ds5'; known are"),
     ("read/read-plain.toml", 'level = "MUST"', 'level = "MAY"', "level is 'MAY'; known are MUST"),
     ("read/read-plain.toml", 'authority = "readme"', 'authority = "kvc"', "authority is 'kvc'"),
-    ("read/read-plain.toml", '"KVC-FILE-2"', '"KVC-FILE-99"', "clauses: KVC-FILE-99"),
+    ("read/read-plain.toml", '"KVC-FILE-2"', '"KVC-FILES"', "clauses: KVC-FILES"),
     ("read/read-plain.toml", '["KVC-FILE-2"]', "[]", "clauses: none"),
     ("read/read-plain.toml", '["strict"]', '["lax"]', "'lax' is not in flags.toml"),
     ("read/read-plain.toml", "comment", "coment", "comment is missing"),

@@ -91,7 +91,7 @@ def test_a_rewrite_keeps_what_it_does_not_change(suite: Suite, tmp_path: Path) -
         "read-cut": "crashed; it is so; and so",
     }
     known.rewrite(path, ["read-magic", "read-cut"], [])
-    assert path.read_text("utf-8") == "# Kept by hand.\n"
+    assert path.read_text("utf-8") == "# Kept by hand.\n\n"
 
 
 def test_a_list_in_another_form_is_left_alone(suite: Suite, tmp_path: Path) -> None:

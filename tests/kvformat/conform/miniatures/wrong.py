@@ -284,6 +284,35 @@ def flood(message: Message) -> dict[str, Any] | None:
     return right(message)
 
 
+def deaf(message: Message) -> dict[str, Any] | None:
+    """It reads no further, so that a long question is never handed over."""
+    if is_case(message, "case-read-cut"):
+        put(b'{"seq": %d, "result": "reject"}\n' % message["seq"])
+        time.sleep(NAP_SECONDS)
+    return right(message)
+
+
+def takes_the_input(message: Message) -> dict[str, Any] | None:
+    said = right(message)
+    if is_case(message):
+        os.unlink(message["input"])
+    return said
+
+
+def shuts_the_folder(message: Message) -> dict[str, Any] | None:
+    said = right(message)
+    if is_case(message, "case-list-mixed"):
+        os.chmod(message["input"], 0)
+    return said
+
+
+def goes_away(message: Message) -> dict[str, Any] | None:
+    """The program is there for the smoke questions, and is not there later."""
+    if message.get("cmd") == "stop":
+        os.unlink(sys.argv[2])
+    return right(message)
+
+
 # What fails the smoke questions.
 
 
