@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.cases import reading
 from tools.cases.case import Cases, Ids
-from tools.cases.kvc import PLAIN, TEXT_BYTES_MAX, File, title_section, tool_map_section
+from tools.cases.kvc import PLAIN, TEXT_BYTES_MAX, File, blob, title_section, tool_map_section
 from tools.cases.reading import HOSTILE_MEMORY_BYTES, HOSTILE_SECONDS, accept, hostile, reject
 
 GIB = 1024 * 1024 * 1024
@@ -42,21 +42,16 @@ def _text() -> Cases:
         also=("KVC-LIMIT-3",),
     )
     largest = File(text=b"", text_bytes=TEXT_BYTES_MAX, payload=b"", payload_bytes=4)
-    zeros = _zeros(TEXT_BYTES_MAX)
     comment = "A text of 256 MiB, the longest that a reader takes by default, in a hole."
-    payload = hashlib.sha256(bytes(4)).hexdigest()
     yield accept(
         "limit-text-268435456",
         largest,
         ("KVC-LIMIT-3",),
         ("huge-file", "boundary-value"),
         comment,
-        name=zeros["name"].encode(),
+        name=_name_of_zeros(TEXT_BYTES_MAX),
         extend_to_bytes=52 + TEXT_BYTES_MAX + 4,
-        view={
-            "text": {"bytes": str(TEXT_BYTES_MAX), "sha256": zeros["sha256"]},
-            "payload": {"bytes": "4", "sha256": payload},
-        },
+        view={"text": {"bytes": str(TEXT_BYTES_MAX)}, "payload": blob(bytes(4))},
         seconds=20,
     )
     told = ("told-limit",)
@@ -147,12 +142,10 @@ def _sections() -> Cases:
     )
 
 
-def _zeros(size_bytes: int) -> dict[str, str]:
-    """Name and digest of a text of that many zeros."""
+def _name_of_zeros(size_bytes: int) -> bytes:
+    """The name of a text of that many zeros, a whole number of MiB."""
     piece = bytes(1024 * 1024)
-    name = hashlib.sha1(usedforsecurity=False)
-    digest = hashlib.sha256()
+    digest = hashlib.sha1(usedforsecurity=False)
     for _ in range(size_bytes // len(piece)):
-        name.update(piece)
         digest.update(piece)
-    return {"name": f"{name.hexdigest()}.kv", "sha256": digest.hexdigest()}
+    return digest.hexdigest().encode() + b".kv"
