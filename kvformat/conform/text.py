@@ -84,13 +84,24 @@ def _tables(console: StdoutConsole, document: Mapping[str, Any]) -> None:
     not_whole = [
         row(f"{clause['id']} {clause['level']}", clause["verdicts"])
         for clause in document["clauses"]
-        if any(clause["verdicts"][verdict] for verdict in _VERDICTS if verdict is not Verdict.PASSED)
+        if any(clause["verdicts"][verdict] for verdict in _VERDICTS if verdict.is_fail or verdict is Verdict.WARNED)
+    ]
+    silent = [
+        clause["id"]
+        for clause in document["clauses"]
+        if not any(clause["verdicts"][one] for one in _VERDICTS if _counts(one))
     ]
     console.print(table([("", "left"), *numbers], levels))
-    if not_whole:
-        console.say()
-        console.print(table([("clauses not passed in full", "left"), *numbers], not_whole))
     console.say()
+    if not_whole:
+        console.print(table([("clauses not passed in full", "left"), *numbers], not_whole))
+        console.say()
+    whole = len(document["clauses"]) - len(not_whole) - len(silent)
+    console.say(f"{counted(whole, 'clause')} passed in full, {len(not_whole):,} not, {len(silent):,} not asked")
+
+
+def _counts(verdict: Verdict) -> bool:
+    return verdict.is_pass or verdict.is_fail
 
 
 def _ending(document: Mapping[str, Any]) -> Iterator[str]:
