@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import selectors
@@ -20,6 +21,7 @@ _TICK_SECONDS = 0.05
 _MEMORY_TICK_SECONDS = 0.003
 _PIECE_BYTES = 256 * 1024
 _STDERR_BYTES = 4096
+_KILL_SECONDS = 10.0
 
 
 class Stopped(BaseException):
@@ -65,6 +67,9 @@ class Child:
                     self._selector.register(stream, selectors.EVENT_READ)
             if self._process.stdin is not None:
                 os.set_blocking(self._process.stdin.fileno(), False)
+            self._pidfd = _pidfd(self._process.pid)
+            if self._pidfd is not None:
+                self._selector.register(self._pidfd, selectors.EVENT_READ)
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -132,10 +137,6 @@ class Child:
             return self._process.poll() is not None
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def has_said_all(self) -> bool:
-        """Whether it has ended and nothing more comes from its standard output."""
-        return self._process.stdout not in self._selector.get_map() and self.has_ended()
-
     @property
     def exit_status(self) -> int:
         """As Popen.returncode, of a process that has ended."""
@@ -162,6 +163,8 @@ class Child:
         self._reaped()
         _kill_marked(f"{_TOKEN}={self._token}".encode())
         self._selector.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None and not stream.closed:
                 stream.close()
@@ -173,6 +176,9 @@ class Child:
             stream = key.fileobj
             if stream is self._process.stdin:
                 self._write()
+                continue
+            if stream == self._pidfd:
+                self._selector.unregister(stream)
                 continue
             data = os.read(key.fd, _PIECE_BYTES)
             if not data:
@@ -207,6 +213,16 @@ class Child:
         return self._process.returncode
 
 
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that can be waited for like a pipe (pidfd_open(2), Linux 5.3); elsewhere its end is polled for."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
 def describe_status(status: int) -> str:
     """How a process ended, from its status as in Popen.returncode."""
     if status >= 0:
@@ -230,8 +246,11 @@ def _kill_marked(mark: bytes) -> None:
     """Kills every process whose environment has `mark` (Linux): those that left the group by setsid(2)."""
     if not MEASURED:
         return
+    deadline = time.monotonic() + _KILL_SECONDS
     # Again until none is found: one may have started another while the list was read.
     while found := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has(pid, mark)]:
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, f"processes of the adapter cannot be killed: {found}")
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -24,11 +24,18 @@ def wrong(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"{PACKAGE}.wrong", name)
 
 
-def run_cases(suite: Suite, command: tuple[str, ...], *case_ids: str, one_shot: bool = False, jobs: int = 1) -> Run:
+def run_cases(
+    suite: Suite,
+    command: tuple[str, ...],
+    *case_ids: str,
+    one_shot: bool = False,
+    jobs: int = 1,
+    patience: float = 1.0,
+) -> Run:
     """Runs these cases, all for none. Nothing may be left of it."""
     cases = [suite.cases[case_id] for case_id in case_ids] or list(suite.cases.values())
     with leaves_nothing():
-        return run(Plan(command, suite.version, cases, one_shot=one_shot, jobs=jobs))
+        return run(Plan(command, suite.version, cases, one_shot=one_shot, jobs=jobs, patience=patience))
 
 
 @contextmanager

@@ -39,3 +39,8 @@ def test_a_program_without_start_claims_read_alone(suite: Suite) -> None:
     assert done.claims.profiles is None
     assert done.outcomes["lookup-prefix"].verdict is Verdict.PASSED
     assert done.outcomes["read-told"].verdict is Verdict.PASSED
+
+
+def test_a_grandchild_that_holds_the_output_is_not_waited_for(suite: Suite) -> None:
+    done = run_cases(suite, (*ONE_SHOT, "linger"), "read-hostile", "read-plain", one_shot=True)
+    assert {one.verdict for one in done.outcomes.values()} == {Verdict.PASSED}

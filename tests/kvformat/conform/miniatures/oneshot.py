@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from tests.kvformat.conform.miniatures.right import right
 
 STATUS = {"accept": 0, "reject": 1, "unsupported": 77}
-MISTAKES = ("crash", "hang", "garbage", "memory", "two", "no-start", "deny", "error")
+MISTAKES = ("crash", "hang", "garbage", "memory", "two", "no-start", "deny", "error", "linger")
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +25,10 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(right({"cmd": "start"})))
         return 0
     message = _message(arguments)
-    if "/case-read-hostile/" in message["input"] and mistake is not None:
+    if mistake == "linger":
+        # It keeps the standard output of this program.
+        subprocess.Popen(["sleep", "60"], start_new_session=True)
+    elif "/case-read-hostile/" in message["input"] and mistake is not None:
         return _wrong(mistake)
     said = right(message)
     assert said is not None
