@@ -82,16 +82,6 @@ class Child:
         if stream is not None and not stream.closed and stream not in self._selector.get_map():
             self._selector.register(stream, selectors.EVENT_WRITE)
 
-    def end_input(self) -> None:
-        """Closes its standard input; what it has not read is dropped."""
-        stream = self._process.stdin
-        if stream is None or stream.closed:
-            return
-        if stream in self._selector.get_map():
-            self._selector.unregister(stream)
-        self._unsent.clear()
-        stream.close()
-
     def watch(self, *, fresh: bool = False) -> Watch | None:
         """Its memory from now on, None where the system does not say it. `fresh`: it has just been started."""
         return Watch(self._process.pid, fresh=fresh) if MEASURED else None
@@ -159,7 +149,6 @@ class Child:
 
     def close(self) -> None:
         """Kills what still runs of it: the process, its group, and whoever has left that. Closes its pipes."""
-        _kill_group(self._process.pid, reaped=self._process.returncode is not None)
         self._reaped()
         _kill_marked(f"{_TOKEN}={self._token}".encode())
         self._selector.close()
@@ -205,8 +194,12 @@ class Child:
             self._selector.unregister(stream)
 
     def _reaped(self) -> int:
-        """Its exit status; waits for the process, which has ended or was killed."""
+        """Its exit status; kills its group, and it too if it still runs.
+
+        Before wait4(2), after which the number of the group may be another's.
+        """
         if self._process.returncode is None:
+            _kill_group(self._process.pid)
             _, status, usage = os.wait4(self._process.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
             self.max_rss_bytes = usage.ru_maxrss * 1024
@@ -233,9 +226,7 @@ def describe_status(status: int) -> str:
         return f"ended by signal {-status}"
 
 
-def _kill_group(pid: int, *, reaped: bool) -> None:
-    if reaped:
-        return  # the number may be another's by now; whoever is left has the mark
+def _kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import queue
+import signal
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def run(plan: Plan) -> Run:
 
     Whatever comes out of here, also Ctrl-C: no process of the adapter runs any more, and the scratch folder is gone.
     """
-    with InterruptGate() as gate:
+    with _children_are_kept(), InterruptGate() as gate:
         scratch = Path(tempfile.mkdtemp(prefix="kvformat-conform-"))
         try:
             work = _Work(plan, scratch)
@@ -86,6 +88,20 @@ def run(plan: Plan) -> Run:
             remove_tree(scratch)
     ordered = {case.id: outcomes[case.id] for case in plan.cases}
     return Run(claims, ordered, tuple(endings))
+
+
+@contextmanager
+def _children_are_kept() -> Iterator[None]:
+    """Where SIGCHLD is ignored, as some services start programs, the system forgets how a child ended (wait(2))."""
+    ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    else:
+        yield
 
 
 def _smoke(work: _Work) -> Claims:

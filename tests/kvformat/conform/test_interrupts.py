@@ -87,3 +87,14 @@ def test_a_signal_at_any_time_of_a_run_leaves_nothing(folder: Path) -> None:
             _, err = process.communicate(timeout=WAIT_SECONDS)
         assert process.returncode in (0, 130)
         assert b"Traceback" not in err
+
+
+def test_a_program_that_was_started_with_sigchld_ignored_still_sees_how_children_end(folder: Path) -> None:
+    ignore = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    program = "from kvformat.cli import main; main(prog_name='kvformat')"
+    command = (sys.executable, "-c", ignore, sys.executable, "-c", program, "conform", "--suite", str(folder))
+    with leaves_nothing():
+        done = subprocess.run((*command, "--case", "read-cut", "--", *RIGHT), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
