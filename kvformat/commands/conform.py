@@ -65,6 +65,7 @@ def conform() -> None:
       kvformat conform --case 'read-header-*' --json report.json -- ./my-adapter
       kvformat conform export SUITE          the cases as a folder, for other runners
       kvformat conform diff OLD.json NEW.json
+      kvformat conform html PAGE.html A.json B.json
 
     `kvformat conform run --help` has the options. What an adapter is stands in spec/conformance.md, which `export`
     writes too; kvformat's own is `python -m kvformat.conform.adapter`.
@@ -241,10 +242,7 @@ def export_command(path: Path, folder: Path | None) -> None:
 @click.pass_context
 def diff_command(ctx: click.Context, before: Path, after: Path) -> None:
     """Compare two reports of --json, case by case."""
-    try:
-        changes = difference.changes(document.load(before), document.load(after))
-    except document.DocumentError as error:
-        raise Fatal(safe_lines(str(error))) from error
+    changes = difference.changes(_report(before), _report(after))
     for change in changes:
         was, now = (str(one) if one is not None else "not there" for one in (change.before, change.after))
         say(f"{'WORSE' if change.is_worse else 'other'}  {safe(change.id)}: {was} -> {now}")
@@ -252,3 +250,33 @@ def diff_command(ctx: click.Context, before: Path, after: Path) -> None:
     say(f"{counted(len(changes), 'case')} changed, {worse:,} for the worse")
     if worse:
         ctx.exit(EXIT_FOUND)
+
+
+@conform.command("html", short_help="Write one page for several reports.")
+@click.argument("path", metavar="PAGE.html", type=_PATH)
+@click.argument("reports", metavar="REPORT.json...", type=_PATH, nargs=-1, required=True)
+@click.option("--suite", "folder", type=_PATH, help="The folder with suite.toml; that of this version by default.")
+def html_command(path: Path, reports: tuple[Path, ...], folder: Path | None) -> None:
+    """Write one HTML page that sets implementations beside each other, from the reports of --json."""
+    write = _html_writer()
+    with _exit_codes():
+        suite = load_suite(folder)
+    found = [_report_of(report, suite) for report in reports]
+    write(found, suite, path)
+
+
+def _report(path: Path) -> document.Document:
+    try:
+        return document.load(path)
+    except document.DocumentError as error:
+        raise Fatal(safe_lines(str(error))) from error
+
+
+def _report_of(path: Path, suite: Suite) -> document.Document:
+    found = _report(path)
+    strange = [case["id"] for case in found["cases"] if case["id"] not in suite.cases]
+    if strange:
+        raise Fatal(
+            f"{safe(os.fspath(path))}: {safe(strange[0])} is no case of this suite; name its suite with --suite"
+        )
+    return found

@@ -57,6 +57,8 @@ def leaves_nothing() -> Iterator[Path]:
 
 def _marked(mark: str) -> list[int]:
     """The processes, this one aside, that have the mark in the environment that they were started with."""
+    if sys.platform != "linux":
+        return []  # no /proc
     found = []
     for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
         try:

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -126,6 +128,27 @@ def test_two_reports_compared(folder: Path, tmp_path: Path) -> None:
     assert "WORSE  read-plain: passed -> failed" in conform("diff", good, bad, exit_code=1)
     assert "other  read-plain: failed -> passed" in conform("diff", bad, good)
     assert "no report of kvformat conform" in conform("diff", good, folder / "read" / "read-plain.json", exit_code=2)
+
+
+def test_a_page_of_reports_of_another_suite_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("kvformat.conform.html")
+    written: list[object] = []
+    monkeypatch.setattr(module, "write", lambda *args: written.append(args), raising=False)
+    monkeypatch.setitem(sys.modules, "kvformat.conform.html", module)
+    page, good = tmp_path / "page.html", tmp_path / "good.json"
+    asked = ("--suite", folder, "--case", "read-cut", "--json", good, "--html", page)
+    conform(*asked, "--", *RIGHT)
+    conform("html", "--suite", folder, page, good, good)
+    assert len(written) == 2
+    assert "read-cut is no case of this suite" in conform("html", page, good, exit_code=2)
+
+
+def test_without_the_page_nothing_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kvformat.conform.html", None)
+    text = conform("--suite", folder, "--html", tmp_path / "page.html", "--", "/no/such", exit_code=2)
+    assert "--html is not there" in text
 
 
 def test_the_group_has_its_help(folder: Path) -> None:

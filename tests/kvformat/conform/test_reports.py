@@ -167,9 +167,25 @@ def test_what_got_worse(before: str | None, after: str | None, worse: bool) -> N
     assert change.is_worse is worse
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "kvformat-conform/2", "cases": []}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "kvformat-conform/1", "cases": []}', "[" * 100_000])
 def test_what_is_no_report_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(text)
+    with pytest.raises(document.DocumentError, match=r"report\.json"):
+        document.load(path)
+
+
+@pytest.mark.parametrize("key", ["id", "verdict", "got"])
+@pytest.mark.parametrize("value", [None, 1, "fine", [], {}])
+def test_a_report_with_strange_cases_is_told(done: Run, suite: Suite, tmp_path: Path, key: str, value: object) -> None:
+    made = report(done, suite)
+    if key == "got":
+        del made["cases"][0][key]
+    elif isinstance(value, str) and key == "id":
+        made["cases"] = {"id": value}
+    else:
+        made["cases"][0][key] = value
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(made))
     with pytest.raises(document.DocumentError, match=r"report\.json"):
         document.load(path)
