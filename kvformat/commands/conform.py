@@ -19,7 +19,6 @@ from kvformat.commands.common import EXIT_FOUND, Fatal, note, print_json, say, s
 from kvformat.conform import badge, difference, document, known, text
 from kvformat.conform.case import CLAIMABLE_PROFILES, Case
 from kvformat.conform.export import export
-from kvformat.conform.junit import junit
 from kvformat.conform.runner import Plan, Run, run
 from kvformat.conform.smoke import BrokenAdapterError
 from kvformat.conform.suite import Suite, load_suite
@@ -211,6 +210,9 @@ def _write_outputs(report: document.Document, suite: Suite, outputs: dict[str, P
     elif json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n", encoding="ascii")
     if junit_path is not None:
+        # Here and not above: every other command of kvformat would wait for the library.
+        from kvformat.conform.junit import junit
+
         junit_path.write_bytes(junit(report))
     if badge_path is not None:
         badge_path.write_bytes(badge.svg(report) if badge_path.suffix == ".svg" else badge.shields(report))
