@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kvformat import identity, layout, listing, refusals, rules, updates
+from kvformat import KvcReader, identity, layout, listing, lookup, refusals, rules, temp_names, updates
+from kvformat.filesystem import OsFileSystem
 from kvformat.limits import Limits
 from tests.spec.suite import CASES, LoadedCase, load_all
 from tests.spec.test_cases import run
@@ -49,6 +50,7 @@ def test_level_and_authority_are_those_of_the_clause_that_decides() -> None:
         decides = SPEC[case.table["clauses"][0]]
         assert (case.table["level"], case.table["authority"]) == (decides.level, decides.authority), case.id
         assert case.expect.get("clause", case.table["clauses"][0]) in case.table["clauses"], case.id
+        assert max(Counter(case.table["clauses"]).values()) == max(Counter(case.table["flags"]).values()) == 1, case.id
 
 
 def test_every_must_has_a_case_or_a_reason() -> None:
@@ -192,6 +194,32 @@ MISTAKES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "a hit count that wraps": (
         "touch-hits",
         lambda patch: patch.setattr(updates, "min", lambda most, value: value % 2**32, raising=False),
+    ),
+    "reserved bytes zeroed": (
+        "touch-",
+        lambda patch: patch.setattr(updates, "replace", lambda old, **new: replace(old, reserved=bytes(3), **new)),
+    ),
+    "sections of unknown bits dropped": (
+        "replace-tool-map-unknown",
+        lambda patch: patch.setattr(KvcReader, "read_trailing", lambda reader: b""),
+    ),
+    "spellings that are several entries": (
+        "list-two",
+        lambda patch: patch.setattr(identity, "canonical_name", lambda name: name),
+    ),
+    "texts that are not compared": (
+        "lookup-damaged-identity",
+        lambda patch: patch.setattr(lookup, "_text_is", lambda fs, fd, text: True),
+    ),
+    "locks that are not asked for": (
+        "recover-live",
+        lambda patch: patch.setattr(OsFileSystem, "try_lock", lambda fs, fd: True),
+    ),
+    "temp names in any case": (
+        "recover-name",
+        lambda patch: patch.setattr(
+            temp_names, "TEMP_NAME", re.compile(temp_names.TEMP_NAME.pattern, re.ASCII | re.IGNORECASE)
+        ),
     ),
     "refused reasons stored": ("write-refused", lambda patch: patch.setattr(layout, "REASON_MAX", 255)),
     "flags that nobody knows stored": ("write-refused", lambda patch: patch.setattr(refusals, "_WRITER_FLAGS", 255)),
