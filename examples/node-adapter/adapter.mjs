@@ -14,11 +14,12 @@ const DESCRIPTION = {
 };
 const UNSUPPORTED_STATUS = 77;
 
-function answer(operation, path, profile, name) {
+function answer({ op: operation, input, profile, name, arguments: told }) {
   if (operation !== 'read') return { result: 'unsupported', reason: `no operation ${operation}` };
   if (!PROFILES.includes(profile)) return { result: 'unsupported', reason: `no profile ${profile}` };
   try {
-    return { result: 'accept', view: read(path, profile, name) };
+    const limit = told.text_bytes_max === undefined ? undefined : BigInt(told.text_bytes_max);
+    return { result: 'accept', view: read(input, { profile, name, textBytesMax: limit }) };
   } catch (error) {
     if (error instanceof Rejection) {
       const { category, clause, field, message } = error;
@@ -36,8 +37,7 @@ async function session() {
       if (request.protocol !== 1) throw new Error(`protocol ${request.protocol} is not known, 1 is`);
       say(DESCRIPTION);
     } else if (request.cmd === 'run') {
-      const said = answer(request.op, request.input, request.profile ?? 'auto', request.name ?? null);
-      say({ seq: request.seq, ...said });
+      say({ seq: request.seq, ...answer(request) });
     } else if (request.cmd === 'stop') {
       return 0;
     } else {
@@ -47,16 +47,22 @@ async function session() {
   return 0;
 }
 
-function oneShot([operation, path, ...options]) {
-  const told = { '--profile': 'auto', '--name': null };
+function oneShot([op, input, ...options]) {
+  const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`);
+  if (op === 'start') {
+    say(DESCRIPTION);
+    return 0;
+  }
+  const told = { '--profile': 'auto', '--name': null, '--output': null, '--arguments': '{}' };
   for (let i = 0; i < options.length; i += 2) {
     if (!(options[i] in told) || i + 1 >= options.length) throw new Error(`what is ${options[i]}?`);
     told[options[i]] = options[i + 1];
   }
-  const { result, view, ...said } = answer(operation, path, told['--profile'], told['--name']);
+  const { '--profile': profile, '--name': name, '--arguments': written } = told;
+  const { result, view, ...said } = answer({ op, input, profile, name, arguments: JSON.parse(written) });
   if (result === 'error') throw new Error(said.message);
-  if (result === 'accept') process.stdout.write(`${JSON.stringify(view)}\n`);
-  if (result === 'reject') process.stdout.write(`${JSON.stringify(said)}\n`);
+  if (result === 'accept') say(view);
+  if (result === 'reject') say(said);
   return { accept: 0, reject: 1, unsupported: UNSUPPORTED_STATUS }[result];
 }
 

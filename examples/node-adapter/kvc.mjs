@@ -8,13 +8,14 @@ export const PROFILES = ['auto', 'ds4-abi0', 'ds4-abi2', 'ds4-abi3'];
 const PROFILE_OF_BYTE20 = new Map([[0, 'ds4-abi0'], [2, 'ds4-abi2'], [3, 'ds4-abi3']]);
 const FIXED_PART_BYTES = 52n;
 const FILE_OFFSET_MAX = 2n ** 63n - 1n; // KVC-FILE-4
-const TEXT_BYTES_MAX = 268_435_456; // KVC-LIMIT-3
+const TEXT_BYTES_MAX = 268_435_456n; // KVC-LIMIT-3
 const TITLE_BYTES_MAX = 65_536; // KVC-TITLE-3
 const TOOL_COUNT_MAX = 400_000; // KVC-TOOLMAP-3
 const TOOL_ID_BYTES_MAX = 256; // KVC-TOOLMAP-4
 const TOOL_BLOCK_BYTES_MAX = 536_870_912; // KVC-TOOLMAP-5
 const FLAG_TOOL_MAP = 1;
 const FLAG_TITLE = 8;
+const HASHED_BYTES_MAX = 16_777_216n; // of longer ones no case expects the hash (conformance.md, chapter 3)
 const WINDOW_BYTES = 1 << 18;
 
 /** The file is rejected: category, clause and field as in chapter 1.4. */
@@ -88,9 +89,10 @@ class Bytes {
 
   /** The view of a byte string (spec/conformance.md, chapter 3). */
   digest(offset, count, ...more) {
-    const sha256 = createHash('sha256');
-    this.feed(offset, count, sha256, ...more);
-    return { bytes: String(count), sha256: sha256.digest('hex') };
+    if (!this.has(offset, count)) throw new CutShort();
+    const hashes = BigInt(count) > HASHED_BYTES_MAX ? more : [createHash('sha256'), ...more];
+    if (hashes.length > 0) this.feed(offset, count, ...hashes);
+    return { bytes: String(count), ...(hashes.length > more.length ? { sha256: hashes[0].digest('hex') } : {}) };
   }
 }
 
@@ -150,7 +152,7 @@ function checkHeader(fixed, profile) {
 }
 
 /** Steps 7 to 9. */
-function checkLengths(fixed, size) {
+function checkLengths(fixed, size, textBytesMax) {
   const textBytes = BigInt(fixed.textBytes);
   const sum = FIXED_PART_BYTES + textBytes + fixed.payloadBytes;
   if (sum > FILE_OFFSET_MAX) {
@@ -160,7 +162,7 @@ function checkLengths(fixed, size) {
     const field = size < FIXED_PART_BYTES + textBytes ? 'text' : 'payload';
     throw new Rejection('truncated', 'KVC-FILE-3', field, `${size} of ${sum} bytes are there`);
   }
-  if (fixed.textBytes > TEXT_BYTES_MAX) {
+  if (textBytes > textBytesMax) {
     throw new Rejection('limit', 'KVC-LIMIT-3', 'text_bytes', `a text of ${fixed.textBytes} bytes`);
   }
 }
@@ -253,7 +255,7 @@ function readSections(bytes, fixed, start, identity) {
   return { toolMap, title, trailing: endKnown ? String(bytes.size - end) : null };
 }
 
-function readOpened(descriptor, profile, name) {
+function readOpened(descriptor, profile, name, textBytesMax) {
   const status = fstatSync(descriptor, { bigint: true });
   if (!status.isFile()) throw new Rejection('identity-mismatch', 'KVC-NAME-7', 'name', 'not a regular file'); // step 0
   const bytes = new Bytes(descriptor, status.size);
@@ -262,7 +264,7 @@ function readOpened(descriptor, profile, name) {
   }
   const fixed = fixedPart(bytes);
   const profileInForce = checkHeader(fixed, profile);
-  checkLengths(fixed, status.size);
+  checkLengths(fixed, status.size, textBytesMax);
 
   const payloadStart = FIXED_PART_BYTES + BigInt(fixed.textBytes);
   const titled = (fixed.flags & FLAG_TITLE) !== 0;
@@ -273,7 +275,7 @@ function readOpened(descriptor, profile, name) {
   checkName(name, { hex: identity.digest('hex'), clause: titled ? 'KVC-NAME-3' : 'KVC-NAME-1' });
   const payload = bytes.digest(payloadStart, fixed.payloadBytes);
   return {
-    ...(name === null ? {} : { name }),
+    name,
     profile: profileInForce,
     file_bytes: String(status.size),
     header: {
@@ -295,15 +297,15 @@ function readOpened(descriptor, profile, name) {
     payload,
     tool_map: sections.toolMap,
     title: sections.title,
-    ...(sections.trailing === null ? {} : { trailing_bytes: sections.trailing }),
+    trailing_bytes: sections.trailing, // null behind a damaged tool map: nobody knows where they start
   };
 }
 
 /** Reads one file and gives its view; throws Rejection, or the error of the operating system. */
-export function read(path, profile, name) {
+export function read(path, { profile = 'auto', name = null, textBytesMax = TEXT_BYTES_MAX } = {}) {
   const descriptor = open(path);
   try {
-    return readOpened(descriptor, profile, name);
+    return readOpened(descriptor, profile, name, textBytesMax);
   } catch (error) {
     if (error instanceof CutShort) throw new Rejection('truncated', 'KVC-FILE-3', 'payload', 'the file shrank');
     throw error;

@@ -1,0 +1,74 @@
+"""The adapters in other languages, made where their tools can be had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.spec.oracles import SessionOracle
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _run(command: list[str], seconds: int, **environment: str) -> None:
+    """Runs a tool that may not be there or may not reach its registry; then whoever needs it is skipped."""
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=seconds
+    )
+    if done.returncode != 0:
+        pytest.skip(f"{' '.join(command[:2])} failed: {done.stderr.strip().splitlines()[-1:]}")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("node is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def kaitai_parser(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with kvc.py, made of spec/kvc.ksy."""
+    pytest.importorskip("kaitaistruct", reason="the extra `kaitai` is not installed")
+    modules = ROOT / "tools"
+    if not (modules / "node_modules").is_dir():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("the compiler is not there, and npm is not installed")
+        modules = tmp_path_factory.mktemp("npm")
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(ROOT / "tools" / name, modules)
+        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(modules)], 120)
+    made = tmp_path_factory.mktemp("kaitai")
+    command = [node, "tools/kaitai.mjs", "spec/kvc.ksy", "python", str(made)]
+    compiled = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "KAITAI_MODULES": str(modules)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert compiled.returncode == 0, compiled.stderr
+    return made
+
+
+@pytest.fixture
+def kaitai(kaitai_parser: Path) -> Iterator[SessionOracle]:
+    command = [sys.executable, str(ROOT / "examples/kaitai/adapter.py")]
+    with SessionOracle(command, {**os.environ, "PYTHONPATH": str(kaitai_parser)}) as oracle:
+        yield oracle
+
+
+@pytest.fixture
+def javascript(node: str) -> Iterator[SessionOracle]:
+    with SessionOracle([node, str(ROOT / "examples/node-adapter/adapter.mjs")], dict(os.environ)) as oracle:
+        yield oracle
