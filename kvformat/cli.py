@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kvformat.commands.changes import rm, tool_map, touch
+from kvformat.commands.conform import conform
 from kvformat.commands.group import CommandGroup
 from kvformat.commands.inspect import inspect
 from kvformat.commands.lookup import lookup
@@ -32,6 +33,7 @@ def main() -> None:
       kvformat verify DIR             what is broken
       kvformat save DIR --text prompt.txt --payload state.bin --tokens 1234
       kvformat lookup DIR --prompt prompt.txt
+      kvformat conform -- ./adapter   whether an implementation keeps the specification
 
     inspect, verify, ls and lookup never change anything. The others first reclaim what killed saves left. JSON
     documents (--json) are described by the schemas in the package, kvformat/schemas. Specification: spec/kvc.md and
@@ -39,5 +41,5 @@ def main() -> None:
     """
 
 
-for _command in (inspect, verify, ls, save, lookup, touch, tool_map, recover, rm):
+for _command in (inspect, verify, ls, save, lookup, touch, tool_map, recover, rm, conform):
     main.add_command(_command)
