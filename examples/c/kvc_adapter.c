@@ -277,13 +277,13 @@ struct recovery {
     struct names removed, temps;
 };
 
-/* Names that are no regular files are nobody's temp files: neither removed nor left by anybody (KVS-RECOVER-4). */
+/* What has the form of a temp name and is no regular file is found and left like the others (KVS-RECOVER-4). */
 static void hear(void *to, const char *name, const char *what, int error)
 {
     struct recovery *r = to;
     if (strcmp(what, "removed") == 0) add_name(&r->removed, name);
-    else if (strcmp(what, "live") == 0 || strcmp(what, "foreign") == 0) add_name(&r->temps, name);
-    else if (strcmp(what, "failed") == 0) fprintf(stderr, "kvc_adapter: %s: %s\n", name, strerror(error));
+    else if (strcmp(what, "failed") != 0) add_name(&r->temps, name);
+    else fprintf(stderr, "kvc_adapter: %s: %s\n", name, strerror(error));
 }
 
 static int in_order(const void *one, const void *other)

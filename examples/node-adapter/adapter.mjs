@@ -39,6 +39,7 @@ async function session() {
     } else if (request.cmd === 'run') {
       say({ seq: request.seq, ...answer(request) });
     } else if (request.cmd === 'stop') {
+      process.stdin.destroy(); // the runner need not close it, and Node lives as long as it is open
       return 0;
     } else {
       throw new Error(`no command ${request.cmd}`);

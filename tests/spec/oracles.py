@@ -218,10 +218,8 @@ class SessionOracle:
     def __exit__(self, *_: object) -> None:
         with self._process:
             self._say({"cmd": "stop"})
-            assert self._process.stdin is not None
-            self._process.stdin.close()
             status = self._process.wait(10)
-        assert status == 0, "a session ends with exit status 0"
+        assert status == 0, "a session ends at `stop`, with its input still open, and with exit status 0"
 
     def _say(self, request: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -116,7 +116,7 @@ def test_recover_removes_what_dead_writers_left(adapter: str, tmp_path: Path) ->
             pass
     (tmp_path / folder).mkdir()
     escaped = f"{PLAIN_NAME}.tmp.%25%0A%C3%BF"
-    assert ask(adapter, "recover", tmp_path) == (0, {"removed": [dead], "temps": [escaped]})
+    assert ask(adapter, "recover", tmp_path) == (0, {"removed": [dead], "temps": [folder, escaped]})
     assert set(os.listdir(os.fsencode(tmp_path))) == {foreign, b"other", os.fsencode(folder)}
 
 
