@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -116,8 +115,8 @@ def read_entry(fs: FileSystem, name: str, *, profile: str, limits: rules.Limits)
     try:
         fd = fs.open(name, os.O_RDONLY)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            return rules.not_regular(name)  # a symbolic link: O_NOFOLLOW says it so
+        if error.errno in rules.NOT_REGULAR:
+            return rules.not_regular(name)
         raise
     try:
         return read_opened(fs, fd, name, profile=profile, limits=limits)

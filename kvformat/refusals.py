@@ -21,7 +21,12 @@ def check_entry(entry: Entry, *, payload_bytes: int | None = None, limits: Limit
     payload_problems = (
         []
         if payload_bytes is None
-        else check_payload(payload_bytes, text_bytes=len(entry.text), titled=entry.title is not None)
+        else check_payload(
+            payload_bytes,
+            text_bytes=len(entry.text),
+            sections_bytes=_sections_bytes(entry),
+            titled=entry.title is not None,
+        )
     )
     return [
         *_header_problems(entry),
@@ -61,15 +66,24 @@ def _profile_problems(entry: Entry) -> Iterator[Problem]:
         yield _invalid("header.byte7", entry.model_id, f"no model id under {profile.name}", "KVC-HEADER-9")
 
 
-def check_payload(payload_bytes: int, *, text_bytes: int, titled: bool) -> list[Problem]:
-    """What is wrong with a payload of that size beside such a text and, or not, a title; empty where nothing is."""
+def _sections_bytes(entry: Entry) -> int:
+    tools = entry.tool_map
+    tool_map_bytes = 0 if tools is None else layout.tool_map_bytes((len(one.id), len(one.block)) for one in tools)
+    return tool_map_bytes + (0 if entry.title is None else layout.title_section_bytes(len(entry.title)))
+
+
+def check_payload(payload_bytes: int, *, text_bytes: int, sections_bytes: int, titled: bool) -> list[Problem]:
+    """What is wrong with a payload of that size beside such a text and such sections; empty where nothing is.
+
+    `titled` says that a title is among these.
+    """
     problems = []
     if payload_bytes == 0 and not titled:
         problems.append(_invalid("header.payload_bytes", 0, "a payload, as there is no title", "KVC-PAYLOAD-2"))
     if payload_bytes < 0:
         problems.append(_invalid("header.payload_bytes", payload_bytes, "0 or more", "KVC-WRITER-5"))
-    elif layout.file_bytes(text_bytes, payload_bytes, 0) is None:
-        message = f"text and payload of {payload_bytes:,} bytes are more than a file can have"
+    elif layout.file_bytes(text_bytes, payload_bytes, sections_bytes) is None:
+        message = f"text, payload of {payload_bytes:,} bytes and sections are more than a file can have"
         problems.append(Problem(Category.LIMIT, "header.payload_bytes", None, "KVC-FILE-4", message))
     return problems
 

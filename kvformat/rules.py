@@ -6,6 +6,7 @@ raises. Header and lengths need only the first 52 bytes and the size of the file
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 from kvformat import identity, layout
@@ -17,6 +18,7 @@ from kvformat.refusals import check_entry
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "NOT_REGULAR",
     "Limits",
     "check_entry",
     "check_head",
@@ -30,6 +32,9 @@ __all__ = [
 
 _START = layout.MAGIC + bytes((layout.VERSION,))
 _NO_TOKENS = bytes(4)
+
+NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR})
+"""Errors by which open(2) says that a name is a symbolic link that is not followed, or a directory (KVC-NAME-7)."""
 
 
 def _byte20_accepted(profile: str) -> frozenset[int]:

@@ -38,9 +38,14 @@ class Serial:
 
     def check_payload(self, payload_bytes: int) -> None:
         """Raises KvcError for a size that no payload of this entry may have (KVS-SAVE-1, KVC-PAYLOAD-2, KVC-FILE-4)."""
-        if 0 < payload_bytes <= layout.FILE_BYTES_MAX - self.payload_offset:
+        if 0 < payload_bytes <= layout.FILE_BYTES_MAX - self.payload_offset - len(self.sections):
             return
-        for problem in check_payload(payload_bytes, text_bytes=self.text_bytes, titled=self.header.has_title):
+        for problem in check_payload(
+            payload_bytes,
+            text_bytes=self.text_bytes,
+            sections_bytes=len(self.sections),
+            titled=self.header.has_title,
+        ):
             raise error_for(problem, self.name)
 
     def head(self, payload_bytes: int) -> bytes:

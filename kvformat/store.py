@@ -100,7 +100,13 @@ class Store:
         Raises KvcError for a damaged entry, OSError (FileNotFoundError) where it cannot be opened.
         """
         _check_name(name)
-        stream = PortFile(self.fs, self.fs.open(name, os.O_RDONLY), owned=True, name=name)
+        try:
+            fd = self.fs.open(name, os.O_RDONLY)
+        except OSError as error:
+            if error.errno in rules.NOT_REGULAR:
+                raise error_for(rules.not_regular(name), name) from error
+            raise
+        stream = PortFile(self.fs, fd, owned=True, name=name)
         try:
             if not stat.S_ISREG(stream.status().mode):
                 raise error_for(rules.not_regular(name), name)

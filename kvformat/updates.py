@@ -46,11 +46,16 @@ class _Locked:
         """Opens and locks. Another writer may have replaced the file in between: then the new one is taken."""
         for _ in range(_ATTEMPTS_MAX):
             self.step = "open"
-            self.fd = self._fs.open(self.name, os.O_RDWR)
+            try:
+                self.fd = self._fs.open(self.name, os.O_RDWR)
+            except OSError as error:
+                if error.errno in rules.NOT_REGULAR:
+                    raise error_for(rules.not_regular(self.name), self.name) from error
+                raise
             self.step = "fstat"
             opened = self._fs.fstat(self.fd)
             if not stat.S_ISREG(opened.mode):
-                raise OSError("not a regular file (KVC-NAME-7)")
+                raise error_for(rules.not_regular(self.name), self.name)
             self.step = "flock"
             gate.open()
             self._fs.lock(self.fd)

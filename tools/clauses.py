@@ -1,9 +1,10 @@
-"""The traceability gate: `python tools/clauses.py` ties the clauses of spec/*.md to code and tests by their ids.
+"""The traceability gate: `python tools/clauses.py` ties the clauses of spec/*.md to code, tests and cases by their ids.
 
-It fails where an id is cited that no clause has, where no code and no test cites a MUST, where
-two clauses share an id, where a heading of level 4 is not that of a clause, and where `PLANNED`
-excuses a clause that has been cited since. Citations are found as spec/README.md describes them,
-runs of ids included: "KVC-HEADER-3..17", "KVC-TOOLMAP-1 to KVC-TOOLMAP-5", "KVC-TOOLMAP-3, -4".
+It fails where an id is cited that no clause has, where no code, no test and no conformance case
+(spec/cases) cites a MUST, where two clauses share an id, where a heading of level 4 is not that
+of a clause, and where `PLANNED` excuses a clause that has been cited since. Citations are found
+as spec/README.md describes them, runs of ids included: "KVC-HEADER-3..17", "KVC-TOOLMAP-1 to
+KVC-TOOLMAP-5", "KVC-TOOLMAP-3, -4".
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _HIDDEN_SOURCES = frozenset({".ci", ".github"})
 
 _HEADING = re.compile(
     r"#### (?P<id>KV[CS]-[A-Z]+-[1-9][0-9]*) · (?P<level>MUST|SHOULD|MAY|WITHDRAWN)"
-    r" · (?:readme|code|profile|kvc)(?:\+(?:readme|code|profile|kvc))*"
+    r" · (?P<authority>(?:readme|code|profile|kvc)(?:\+(?:readme|code|profile|kvc))*)"
 )
 _NEXT = r"(?:\.\.|\s+to\s+(?:(?P=area))?-|(?:,|,?\s+and)\s+-)\d+"
 _CITATION = re.compile(rf"(?P<area>KV[CS]-[A-Z]+)-(?P<first>\d\w*)(?P<rest>(?:{_NEXT})*)")
@@ -50,14 +51,16 @@ class Clause:
     """A clause, and the files that cite it."""
 
     level: str
+    authority: str
     where: str
     code: set[str] = field(default_factory=set)
     tests: set[str] = field(default_factory=set)
+    cases: set[str] = field(default_factory=set)
 
     @property
     def cited(self) -> bool:
-        """Whether code or a test cites it; documents and tools do not count."""
-        return bool(self.code or self.tests)
+        """Whether code, a test or a case cites it; documents and tools do not count."""
+        return bool(self.code or self.tests or self.cases)
 
 
 @dataclass
@@ -102,7 +105,7 @@ def read_clauses(root: Path, trace: Trace) -> None:
                 first = trace.clauses[match["id"]].where
                 trace.failures.append(f"{where}: {match['id']} is a clause already ({first}): give one a free number")
             else:
-                trace.clauses[match["id"]] = Clause(match["level"], where)
+                trace.clauses[match["id"]] = Clause(match["level"], match["authority"], where)
     if not trace.clauses:
         trace.failures.append("spec/*.md has no clause at all: run this in the repository, or repair the headings")
 
@@ -127,6 +130,12 @@ def is_code(path: str) -> bool:
     )
 
 
+def is_case(path: str) -> bool:
+    """Whether `path` is a conformance case: spec/cases/<operation>/<id>.toml (spec/conformance.md, 1)."""
+    pure = PurePosixPath(path)
+    return pure.suffix == ".toml" and pure.parent.parent == PurePosixPath("spec/cases")
+
+
 def read_citations(root: Path, trace: Trace) -> None:
     """Notes in `trace` who cites which clause, and the ids that no clause has."""
     for path in sources(root):
@@ -140,6 +149,8 @@ def read_citations(root: Path, trace: Trace) -> None:
                 clause.code.add(path)
             elif path.startswith("tests/"):
                 clause.tests.add(path)
+            elif is_case(path):
+                clause.cases.add(PurePosixPath(path).stem)
 
 
 def check_planned(trace: Trace, planned: Mapping[str, str]) -> None:
@@ -149,7 +160,7 @@ def check_planned(trace: Trace, planned: Mapping[str, str]) -> None:
         if clause is None:
             trace.failures.append(f"PLANNED has {planned_id}, which is no clause: remove it from tools/clauses.py")
         elif clause.cited:
-            cited = ", ".join(sorted(clause.code | clause.tests))
+            cited = ", ".join(sorted(clause.code | clause.tests | clause.cases))
             trace.failures.append(
                 f"PLANNED is stale: {planned_id} is cited by {cited}: remove it from tools/clauses.py"
             )
@@ -166,18 +177,18 @@ def check(root: Path, planned: Mapping[str, str]) -> Trace:
     for must, clause in trace.clauses.items():
         if clause.level == "MUST" and not clause.cited and must not in planned:
             trace.failures.append(
-                f"{clause.where}: {must} is a MUST that no code and no test cites: "
+                f"{clause.where}: {must} is a MUST that no code, no test and no case cites: "
                 "cite it where it is kept or tested, or give a reason in PLANNED of tools/clauses.py"
             )
     return trace
 
 
 def table(trace: Trace) -> Iterator[str]:
-    """A line for each clause: id, level, the code and the tests that cite it."""
-    yield f"{'clause':<16} {'level':<9} code | tests"
+    """A line for each clause: id, level, the code, the tests and the cases that cite it."""
+    yield f"{'clause':<16} {'level':<9} code -> tests -> cases"
     for clause_id, clause in trace.clauses.items():
-        code, tests = (" ".join(sorted(files)) or "-" for files in (clause.code, clause.tests))
-        yield f"{clause_id:<16} {clause.level:<9} {code} | {tests}"
+        cited = " -> ".join(" ".join(sorted(names)) or "-" for names in (clause.code, clause.tests, clause.cases))
+        yield f"{clause_id:<16} {clause.level:<9} {cited}"
 
 
 def summary(trace: Trace, planned: Mapping[str, str]) -> str:
@@ -187,14 +198,19 @@ def summary(trace: Trace, planned: Mapping[str, str]) -> str:
     for name, group in (("clauses", clauses), ("MUSTs", [clause for clause in clauses if clause.level == "MUST"])):
         code = sum(bool(clause.code) for clause in group)
         tests = sum(bool(clause.tests) for clause in group)
-        neither = sum(not clause.cited for clause in group)
-        lines.append(f"{len(group)} {name}: {code} cited in code, {tests} in tests, {neither} in neither")
+        cases = sum(bool(clause.cases) for clause in group)
+        nowhere = sum(not clause.cited for clause in group)
+        lines.append(
+            f"{len(group)} {name}: {code} cited in code, {tests} in tests, {cases} in cases, {nowhere} in none of them"
+        )
     return "\n".join([*lines, f"{len(planned)} planned, {len(trace.failures)} failures"])
 
 
 def main(arguments: list[str]) -> int:
     """Prints failures and numbers, and with `--table` every clause; 1 where anything failed."""
-    parser = argparse.ArgumentParser(prog="clauses.py", description="Ties the clauses of spec/*.md to code and tests.")
+    parser = argparse.ArgumentParser(
+        prog="clauses.py", description="Ties the clauses of spec/*.md to code, tests and cases."
+    )
     parser.add_argument("--table", action="store_true", help="print every clause with the files that cite it")
     options = parser.parse_args(arguments)
     trace = check(ROOT, PLANNED)

@@ -236,6 +236,17 @@ def test_a_payload_of_nothing_needs_a_title() -> None:
         assert (problem.field, problem.clause) == ("header.payload_bytes", clause)
 
 
+def test_the_sections_count_in_the_size_of_the_file() -> None:
+    """KVC-FILE-4: for a writer the sum includes the sections."""
+    sections_bytes = (8 + 8 + 2 + 3) + (4 + 1)
+    entry = replace(GOOD, title=b"t", tool_map=(ToolEntry(b"id", b"abc"),))
+    largest = 2**63 - 1 - 52 - len(GOOD.text) - sections_bytes
+    assert rules.check_entry(entry, payload_bytes=largest) == []
+    (problem,) = rules.check_entry(entry, payload_bytes=largest + 1)
+    assert (problem.field, problem.clause) == ("header.payload_bytes", "KVC-FILE-4")
+    assert rules.check_entry(GOOD, payload_bytes=largest + sections_bytes) == []
+
+
 @pytest.mark.parametrize("name", [SESSION_NAME, SESSION_NAME[:-3].upper() + ".kv", "sysprompt.kv"])
 def test_names_that_fit(name: str) -> None:
     """KVC-NAME-2, KVC-NAME-3, KVC-NAME-4."""

@@ -65,10 +65,10 @@ def failures(clauses: ModuleType, root: Path, planned: dict[str, str] | None = N
 def test_a_good_tree_passes(clauses: ModuleType, tree: Path) -> None:
     trace = clauses.check(tree, {})
     assert trace.failures == []
-    assert {name: (one.level, one.code, one.tests) for name, one in trace.clauses.items()} == {
-        "KVC-FILE-1": ("MUST", {"kvformat/code.py"}, set()),
-        "KVC-FILE-2": ("SHOULD", set(), set()),
-        "KVS-SAVE-1": ("MUST", set(), {"tests/test_code.py"}),
+    assert {name: (one.level, one.authority, one.code, one.tests) for name, one in trace.clauses.items()} == {
+        "KVC-FILE-1": ("MUST", "readme+code", {"kvformat/code.py"}, set()),
+        "KVC-FILE-2": ("SHOULD", "kvc", set(), set()),
+        "KVS-SAVE-1": ("MUST", "kvc", set(), {"tests/test_code.py"}),
     }
 
 
@@ -83,6 +83,8 @@ def test_a_good_tree_passes(clauses: ModuleType, tree: Path) -> None:
         "tools/more.py",
         "README.md",
         "spec/more.md",
+        "spec/cases/read/read-one.toml",
+        "spec/cases/flags.toml",
     ],
 )
 def test_an_unknown_id_fails_wherever_it_is_cited(clauses: ModuleType, tree: Path, path: str) -> None:
@@ -106,7 +108,18 @@ def test_what_is_no_source_is_not_scanned(clauses: ModuleType, tree: Path, path:
 def test_a_must_that_nobody_cites_fails(clauses: ModuleType, tree: Path) -> None:
     put(tree, "kvformat/code.py", "")
     (failure,) = failures(clauses, tree)
-    assert failure.startswith("spec/kvc.md:5: KVC-FILE-1 is a MUST that no code and no test cites: ")
+    assert failure.startswith("spec/kvc.md:5: KVC-FILE-1 is a MUST that no code, no test and no case cites: ")
+
+
+def test_a_case_is_a_citation_of_its_own_kind(clauses: ModuleType, tree: Path) -> None:
+    put(tree, "spec/cases/read/read-one.toml", 'clauses = ["KVC-FILE-2", "KVS-SAVE-1"]')
+    trace = clauses.check(tree, {})
+    assert trace.failures == []
+    assert {name: one.cases for name, one in trace.clauses.items()} == {
+        "KVC-FILE-1": set(),
+        "KVC-FILE-2": {"read-one"},
+        "KVS-SAVE-1": {"read-one"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -116,13 +129,19 @@ def test_a_must_that_nobody_cites_fails(clauses: ModuleType, tree: Path) -> None
         ("examples/c/kvc.c", True),
         ("examples/c/kvc.h", True),
         ("tests/deep/test_code.py", True),
+        ("spec/cases/read/read-one.toml", True),
+        ("spec/cases/read/read-one.json", False),
+        ("spec/cases/flags.toml", False),
+        ("spec/cases/read/deep/read-one.toml", False),
+        ("other/spec/cases/read/read-one.toml", False),
+        ("tools/cases/header.py", False),
         ("examples/c/wrong/bad.c", False),
         ("examples/c/README.md", False),
         ("tools/gate.py", False),
         ("README.md", False),
     ],
 )
-def test_only_code_and_tests_count(clauses: ModuleType, tree: Path, path: str, counts: bool) -> None:
+def test_only_code_tests_and_cases_count(clauses: ModuleType, tree: Path, path: str, counts: bool) -> None:
     put(tree, "kvformat/code.py", "")
     put(tree, path, CODE)
     assert (failures(clauses, tree) == []) is counts
@@ -201,19 +220,20 @@ def test_the_command_says_what_is_wrong(
 ) -> None:
     monkeypatch.setattr(clauses, "ROOT", tree)
     monkeypatch.setattr(clauses, "PLANNED", {})
+    put(tree, "spec/cases/read/read-one.toml", 'clauses = ["KVC-FILE-1"]')
     assert clauses.main(["--table"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "clause           level     code | tests",
-        "KVC-FILE-1       MUST      kvformat/code.py | -",
-        "KVC-FILE-2       SHOULD    - | -",
-        "KVS-SAVE-1       MUST      - | tests/test_code.py",
-        "3 clauses: 1 cited in code, 1 in tests, 1 in neither",
-        "2 MUSTs: 1 cited in code, 1 in tests, 0 in neither",
+        "clause           level     code -> tests -> cases",
+        "KVC-FILE-1       MUST      kvformat/code.py -> - -> read-one",
+        "KVC-FILE-2       SHOULD    - -> - -> -",
+        "KVS-SAVE-1       MUST      - -> tests/test_code.py -> -",
+        "3 clauses: 1 cited in code, 1 in tests, 1 in cases, 1 in none of them",
+        "2 MUSTs: 1 cited in code, 1 in tests, 1 in cases, 0 in none of them",
         "0 planned, 0 failures",
     ]
     put(tree, "tests/test_code.py", "")
     assert clauses.main([]) == 1
-    assert "KVS-SAVE-1 is a MUST that no code and no test cites" in capsys.readouterr().out
+    assert "KVS-SAVE-1 is a MUST that no code, no test and no case cites" in capsys.readouterr().out
 
 
 def test_the_real_tree_passes(clauses: ModuleType) -> None:
