@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,7 +19,6 @@ from kvformat.commands.common import EXIT_FOUND, Fatal, note, print_json, say, s
 from kvformat.conform import badge, difference, document, known, text
 from kvformat.conform.case import CLAIMABLE_PROFILES, Case
 from kvformat.conform.export import export
-from kvformat.conform.junit import junit
 from kvformat.conform.runner import Plan, Run, run
 from kvformat.conform.smoke import BrokenAdapterError
 from kvformat.conform.suite import Suite, load_suite
@@ -65,6 +64,7 @@ def conform() -> None:
       kvformat conform --case 'read-header-*' --json report.json -- ./my-adapter
       kvformat conform export SUITE          the cases as a folder, for other runners
       kvformat conform diff OLD.json NEW.json
+      kvformat conform html PAGE.html A.json B.json
 
     `kvformat conform run --help` has the options. What an adapter is stands in spec/conformance.md, which `export`
     writes too; kvformat's own is `python -m kvformat.conform.adapter`.
@@ -83,6 +83,13 @@ def conform() -> None:
 @click.option("--case", "patterns", multiple=True, metavar="ID", help="Only this case; * stands for any letters.")
 @click.option("--one-shot", is_flag=True, help="The adapter is started anew for each case.")
 @click.option("--jobs", type=click.IntRange(1, _JOBS_MAX), default=1, show_default=True, help="Processes at a time.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=1.0,
+    show_default=True,
+    help="Wait so many times longer, for slow machines and emulators.",
+)
 @click.option("--known", "known_path", type=_PATH, help="Cases that are expected not to pass, with reasons.")
 @click.option("--fix", is_flag=True, help="Rewrite the list of --known so that it is true.")
 @click.option("--json", "json_path", type=_PATH, help="Write the report; - is standard output.")
@@ -99,6 +106,7 @@ def run_command(
     patterns: tuple[str, ...],
     one_shot: bool,
     jobs: int,
+    patience: float,
     known_path: Path | None,
     fix: bool,
     **outputs: Path | None,
@@ -114,7 +122,8 @@ def run_command(
         suite = load_suite(folder)
         reasons = {} if known_path is None or (fix and not known_path.exists()) else known.load_known(known_path)
         cases = _selected(suite, profile, patterns)
-        done = _run(adapter, suite, cases, one_shot=one_shot, jobs=jobs)
+        plan = Plan(adapter, suite.version, cases, one_shot, min(jobs, len(cases)), patience)
+        done = _run(plan)
         if fix and known_path is not None:
             reasons = _fixed(known_path, reasons, done, suite)
         setting = document.Setting(suite, adapter, one_shot, folder, reasons)
@@ -163,17 +172,17 @@ def _selected(suite: Suite, profile: str | None, patterns: tuple[str, ...]) -> l
     return found
 
 
-def _run(adapter: tuple[str, ...], suite: Suite, cases: list[Case], *, one_shot: bool, jobs: int) -> Run:
+def _run(plan: Plan) -> Run:
+    """The run, with a bar where a person watches."""
     lock = threading.Lock()
     watched = sys.stderr is not None and sys.stderr.isatty()
-    with click.progressbar(length=len(cases), label="cases", file=sys.stderr, hidden=not watched) as bar:
+    with click.progressbar(length=len(plan.cases), label="cases", file=sys.stderr, hidden=not watched) as bar:
 
         def on_outcome(_outcome: Outcome) -> None:
             with lock:
                 bar.update(1)
 
-        plan = Plan(adapter, suite.version, cases, one_shot, min(jobs, len(cases)), on_outcome)
-        return run(plan)
+        return run(replace(plan, on_outcome=on_outcome))
 
 
 def _fixed(path: Path, reasons: dict[str, str], done: Run, suite: Suite) -> dict[str, str]:
@@ -201,6 +210,9 @@ def _write_outputs(report: document.Document, suite: Suite, outputs: dict[str, P
     elif json_path is not None:
         json_path.write_text(json.dumps(report, indent=1) + "\n", encoding="ascii")
     if junit_path is not None:
+        # Here and not above: every other command of kvformat would wait for the library.
+        from kvformat.conform.junit import junit
+
         junit_path.write_bytes(junit(report))
     if badge_path is not None:
         badge_path.write_bytes(badge.svg(report) if badge_path.suffix == ".svg" else badge.shields(report))
@@ -232,10 +244,7 @@ def export_command(path: Path, folder: Path | None) -> None:
 @click.pass_context
 def diff_command(ctx: click.Context, before: Path, after: Path) -> None:
     """Compare two reports of --json, case by case."""
-    try:
-        changes = difference.changes(document.load(before), document.load(after))
-    except document.DocumentError as error:
-        raise Fatal(safe_lines(str(error))) from error
+    changes = difference.changes(_report(before), _report(after))
     for change in changes:
         was, now = (str(one) if one is not None else "not there" for one in (change.before, change.after))
         say(f"{'WORSE' if change.is_worse else 'other'}  {safe(change.id)}: {was} -> {now}")
@@ -243,3 +252,33 @@ def diff_command(ctx: click.Context, before: Path, after: Path) -> None:
     say(f"{counted(len(changes), 'case')} changed, {worse:,} for the worse")
     if worse:
         ctx.exit(EXIT_FOUND)
+
+
+@conform.command("html", short_help="Write one page for several reports.")
+@click.argument("path", metavar="PAGE.html", type=_PATH)
+@click.argument("reports", metavar="REPORT.json...", type=_PATH, nargs=-1, required=True)
+@click.option("--suite", "folder", type=_PATH, help="The folder with suite.toml; that of this version by default.")
+def html_command(path: Path, reports: tuple[Path, ...], folder: Path | None) -> None:
+    """Write one HTML page that sets implementations beside each other, from the reports of --json."""
+    write = _html_writer()
+    with _exit_codes():
+        suite = load_suite(folder)
+    found = [_report_of(report, suite) for report in reports]
+    write(found, suite, path)
+
+
+def _report(path: Path) -> document.Document:
+    try:
+        return document.load(path)
+    except document.DocumentError as error:
+        raise Fatal(safe_lines(str(error))) from error
+
+
+def _report_of(path: Path, suite: Suite) -> document.Document:
+    found = _report(path)
+    strange = [case["id"] for case in found["cases"] if case["id"] not in suite.cases]
+    if strange:
+        raise Fatal(
+            f"{safe(os.fspath(path))}: {safe(strange[0])} is no case of this suite; name its suite with --suite"
+        )
+    return found

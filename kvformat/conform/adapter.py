@@ -36,7 +36,10 @@ def answer(message: _Message) -> dict[str, object] | None:
         said = {"category": error.problem.category, "field": error.field, "message": error.problem.message}
         return {"seq": message["seq"], "result": "reject", **said}
     except (SaveError, OSError, ValueError) as error:
-        return {"seq": message["seq"], "result": "error", "message": f"{type(error).__name__}: {error}"}
+        # A save that no call of the system has failed was refused: the payload was not as predicted (KVC-WRITER-2).
+        refused = isinstance(error, SaveError) and not isinstance(error.__cause__, OSError)
+        result = "reject" if refused else "error"
+        return {"seq": message["seq"], "result": result, "message": f"{type(error).__name__}: {error}"}
 
 
 def _name(message: _Message) -> str | None:
@@ -86,18 +89,24 @@ def _lookup(message: _Message) -> dict[str, object]:
 
 def _write(message: _Message) -> dict[str, object]:
     with open(os.path.join(message["input"], "view.json"), "rb") as stream:
-        entry = _entry(json.load(stream), message["profile"])
+        view = json.load(stream)
+    predicted = view["header"].get("payload_bytes")
     payload = os.path.join(message["input"], "payload")
     # A store names the file itself: it is given a directory on the same file system, and the file is moved from it.
     with tempfile.TemporaryDirectory(dir=os.path.dirname(message["output"])) as folder:
         store = Store(OsFileSystem(folder), profile=message["profile"], limits=_limits(message))
-        saved = store.save(entry, payload, name=_name(message))
+        saved = store.save(
+            _entry(view, message["profile"]),
+            payload,
+            payload_bytes=None if predicted is None else int(predicted),
+            name=_name(message),
+        )
         os.rename(os.path.join(folder, saved.name), message["output"])
     return {"name": escape(os.fsencode(saved.name))}
 
 
 def _entry(view: _Message, profile: str) -> Entry:
-    header: Mapping[str, str | int] = view.get("header", {})
+    header: Mapping[str, str] = view["header"]
     fields = ("tokens", "quantisation_bits", "reason", "context_tokens", "hits", "created", "last_used")
     given: dict[str, Any] = {key: int(header[key]) for key in fields if key in header}
     sections = int(Extension.TOOL_MAP | Extension.SESSION_TITLE)
@@ -161,7 +170,16 @@ _START: dict[str, object] = {
     "language": "Python",
     "operations": list(_OPERATIONS),
     "profiles": [AUTO, *PROFILES],
-    "behaviours": {"trailing-bytes": "mentions"},
+    "behaviours": {
+        "trailing-bytes": "mentions",
+        "empty-text": "stores",
+        "duplicate-tool-ids": "stores",
+        "filter-model-id": "offered",
+        "filter-quantisation-bits": "offered",
+        "filter-payload-abi": "offered",
+        "foreign-temps": "reported",
+        "foreign-temps-by-age": "removed",
+    },
 }
 
 

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from kvformat import layout
 from kvformat.conform.escape import escape
 from kvformat.reader import KvcReader
 
-_DIGEST_BYTES_MAX = 16 * 1024 * 1024
-"""Of more bytes no case expects the digest."""
+_PAYLOAD_DIGEST_BYTES_MAX = 16 * 1024 * 1024
+"""Of a longer payload no case expects the digest."""
 
 _PIECE_BYTES = 1024 * 1024
-
-
-def bytes_view(pieces: Iterable[bytes], size_bytes: int) -> dict[str, object]:
-    """How many bytes, and their digest."""
-    view: dict[str, object] = {"bytes": str(size_bytes)}
-    if size_bytes <= _DIGEST_BYTES_MAX:
-        digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece)
-        view["sha256"] = digest.hexdigest()
-    return view
 
 
 def read_view(reader: KvcReader) -> dict[str, object]:
@@ -44,8 +32,8 @@ def read_view(reader: KvcReader) -> dict[str, object]:
             "version": str(layout.VERSION),
             **{field.name: _field(getattr(header, field.name)) for field in fields(header)},
         },
-        "text": bytes_view([reader.text], reader.text_bytes),
-        "payload": bytes_view(_payload(reader), header.payload_bytes),
+        "text": _whole(reader.text),
+        "payload": _payload(reader),
         "tool_map": tool_map,
         "title": None if title is None else _whole(title),
         "trailing_bytes": None if trailing_bytes is None else str(trailing_bytes),
@@ -53,13 +41,18 @@ def read_view(reader: KvcReader) -> dict[str, object]:
 
 
 def _whole(data: bytes) -> dict[str, object]:
-    return bytes_view([data], len(data))
+    return {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _field(value: int | bytes) -> str:
     return value.hex() if isinstance(value, bytes) else str(int(value))
 
 
-def _payload(reader: KvcReader) -> Iterator[bytes]:
-    while piece := reader.payload.read(_PIECE_BYTES):
-        yield piece
+def _payload(reader: KvcReader) -> dict[str, object]:
+    view: dict[str, object] = {"bytes": str(reader.header.payload_bytes)}
+    if reader.header.payload_bytes <= _PAYLOAD_DIGEST_BYTES_MAX:
+        digest = hashlib.sha256()
+        while piece := reader.payload.read(_PIECE_BYTES):
+            digest.update(piece)
+        view["sha256"] = digest.hexdigest()
+    return view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import selectors
@@ -20,6 +21,7 @@ _TICK_SECONDS = 0.05
 _MEMORY_TICK_SECONDS = 0.003
 _PIECE_BYTES = 256 * 1024
 _STDERR_BYTES = 4096
+_KILL_SECONDS = 10.0
 
 
 class Stopped(BaseException):
@@ -57,13 +59,21 @@ class Child:
         self.max_rss_bytes = 0
         self._stderr = bytearray()
         self._unsent = bytearray()
-        self._selector = selectors.DefaultSelector()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
-                self._selector.register(stream, selectors.EVENT_READ)
-        if self._process.stdin is not None:
-            os.set_blocking(self._process.stdin.fileno(), False)
+        try:
+            self._selector = selectors.DefaultSelector()
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    os.set_blocking(stream.fileno(), False)
+                    self._selector.register(stream, selectors.EVENT_READ)
+            if self._process.stdin is not None:
+                os.set_blocking(self._process.stdin.fileno(), False)
+            self._pidfd = _pidfd(self._process.pid)
+            if self._pidfd is not None:
+                self._selector.register(self._pidfd, selectors.EVENT_READ)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def send(self, line: bytes) -> None:
         """Hands a line over; it is written while the answer is waited for."""
@@ -71,16 +81,6 @@ class Child:
         stream = self._process.stdin
         if stream is not None and not stream.closed and stream not in self._selector.get_map():
             self._selector.register(stream, selectors.EVENT_WRITE)
-
-    def end_input(self) -> None:
-        """Closes its standard input; what it has not read is dropped."""
-        stream = self._process.stdin
-        if stream is None or stream.closed:
-            return
-        if stream in self._selector.get_map():
-            self._selector.unregister(stream)
-        self._unsent.clear()
-        stream.close()
 
     def watch(self, *, fresh: bool = False) -> Watch | None:
         """Its memory from now on, None where the system does not say it. `fresh`: it has just been started."""
@@ -114,6 +114,11 @@ class Child:
                 return NoAnswer(Fault.CRASHED, self.ending())
         return None
 
+    def read_rest(self) -> None:
+        """Reads what it has written already."""
+        while self._turn(0) and len(self.output) <= ANSWER_BYTES_MAX:
+            continue
+
     def has_ended(self) -> bool:
         """Whether the process has ended; it is not reaped, so that its number still belongs to its group."""
         if self._process.returncode is not None:
@@ -121,10 +126,6 @@ class Child:
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return self._process.poll() is not None
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def has_said_all(self) -> bool:
-        """Whether it has ended and nothing more comes from its standard output."""
-        return self._process.stdout not in self._selector.get_map() and self.has_ended()
 
     @property
     def exit_status(self) -> int:
@@ -141,12 +142,18 @@ class Child:
         self._stderr.clear()
         return text
 
+    def blamed(self, why: NoAnswer) -> NoAnswer:
+        """The same, with the last line of what it wrote to standard error, where mostly the reason stands."""
+        lines = self.take_stderr().strip().splitlines()
+        return NoAnswer(why.fault, f"{why.detail}; standard error ends: {lines[-1]}") if lines else why
+
     def close(self) -> None:
         """Kills what still runs of it: the process, its group, and whoever has left that. Closes its pipes."""
-        _kill_group(self._process.pid, reaped=self._process.returncode is not None)
         self._reaped()
         _kill_marked(f"{_TOKEN}={self._token}".encode())
         self._selector.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None and not stream.closed:
                 stream.close()
@@ -158,6 +165,9 @@ class Child:
             stream = key.fileobj
             if stream is self._process.stdin:
                 self._write()
+                continue
+            if stream == self._pidfd:
+                self._selector.unregister(stream)
                 continue
             data = os.read(key.fd, _PIECE_BYTES)
             if not data:
@@ -184,12 +194,26 @@ class Child:
             self._selector.unregister(stream)
 
     def _reaped(self) -> int:
-        """Its exit status; waits for the process, which has ended or was killed."""
+        """Its exit status; kills its group, and it too if it still runs.
+
+        Before wait4(2), after which the number of the group may be another's.
+        """
         if self._process.returncode is None:
+            _kill_group(self._process.pid)
             _, status, usage = os.wait4(self._process.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
             self.max_rss_bytes = usage.ru_maxrss * 1024
         return self._process.returncode
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that can be waited for like a pipe (pidfd_open(2), Linux 5.3); elsewhere its end is polled for."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
 
 
 def describe_status(status: int) -> str:
@@ -202,9 +226,7 @@ def describe_status(status: int) -> str:
         return f"ended by signal {-status}"
 
 
-def _kill_group(pid: int, *, reaped: bool) -> None:
-    if reaped:
-        return  # the number may be another's by now; whoever is left has the mark
+def _kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -215,8 +237,11 @@ def _kill_marked(mark: bytes) -> None:
     """Kills every process whose environment has `mark` (Linux): those that left the group by setsid(2)."""
     if not MEASURED:
         return
+    deadline = time.monotonic() + _KILL_SECONDS
     # Again until none is found: one may have started another while the list was read.
     while found := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has(pid, mark)]:
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, f"processes of the adapter cannot be killed: {found}")
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ class Change:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Every case whose verdict differs, by id. Raises ValueError for a verdict that does not exist."""
+    """Every case whose verdict differs, by id."""
     old, new = _verdicts(before), _verdicts(after)
     return [
         Change(case_id, old.get(case_id), new.get(case_id))

@@ -17,11 +17,14 @@ _PIECE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """One file. The start is compared byte by byte, what is behind it (sparse, in cases) by size and time."""
+    """One file. The start is compared byte by byte, what is behind it (sparse, in cases) by size and time.
+
+    `content` is None where it must not be read.
+    """
 
     kind: int
     size_bytes: int
-    content: bytes
+    content: bytes | None
     modified_ns: int | None
 
 
@@ -39,12 +42,15 @@ def snapshot(path: Path) -> Snapshot:
 
 def _state(path: bytes) -> _State:
     status = os.lstat(path)
-    content = b""
+    content: bytes | None = b""
     if stat.S_ISLNK(status.st_mode):
         content = os.readlink(path)
     elif stat.S_ISREG(status.st_mode):
-        with open(path, "rb") as stream:
-            content = hashlib.sha256(stream.read(_DIGEST_BYTES)).digest()
+        try:
+            with open(path, "rb") as stream:
+                content = hashlib.sha256(stream.read(_DIGEST_BYTES)).digest()
+        except PermissionError:
+            content = None
     is_long = stat.S_ISREG(status.st_mode) and status.st_size > _DIGEST_BYTES
     size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
     return _State(stat.S_IFMT(status.st_mode), size_bytes, content, status.st_mtime_ns if is_long else None)
@@ -55,7 +61,9 @@ def differences(case: Case, accepted: bool, before: Snapshot, input_path: Path, 
     try:
         after = snapshot(input_path)
     except FileNotFoundError:
-        return ["the input is gone"]
+        return ["the input, or a file of it, went while it was looked at"]
+    except PermissionError:
+        return ["the input may not be read any more"]
     found: list[str] = []
     may_change: set[bytes] = set()
     if accepted and case.operation is Operation.RECOVER:
@@ -104,6 +112,8 @@ def _content_differs(path: Path, wanted: Path) -> list[str]:
                 offset += len(got)
     except FileNotFoundError:
         return ["there is no output"]
+    except PermissionError:
+        return ["the output may not be read"]
 
 
 def _first_difference(offset: int, got: bytes, expected: bytes) -> str:

@@ -28,6 +28,10 @@ _VIEW_BYTES = 64 * 1024
 
 Document = dict[str, Any]
 
+_KEYS = {"adapter", "cases", "clauses", "levels", "ok", "runner", "stale", "suite", "summary"}
+_VERDICTS = [str(verdict) for verdict in Verdict]
+_CASE_KEYS = {"clauses", "detail", "expected", "got", "id", "known", "operation", "repeat", "verdict"}
+
 
 class DocumentError(KvformatError):
     """A file that holds no report."""
@@ -94,9 +98,18 @@ def load(path: Path) -> Document:
         raise DocumentError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{path}: no JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("cases"), list):
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not found.keys() >= _KEYS:
         raise DocumentError(f"{path}: no report of kvformat conform --json ({SCHEMA})")
+    cases = found["cases"]
+    if not isinstance(cases, list) or not all(map(_is_case, cases)):
+        raise DocumentError(f"{path}: its cases are not those of a report")
     return found
+
+
+def _is_case(value: object) -> bool:
+    if not isinstance(value, dict) or not value.keys() >= _CASE_KEYS:
+        return False
+    return isinstance(value["id"], str) and value["verdict"] in _VERDICTS
 
 
 def _counts(outcomes: Iterable[Outcome]) -> dict[str, int]:

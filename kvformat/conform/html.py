@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
+from kvformat import layout
 from kvformat.conform.case import Case
 from kvformat.conform.dump import Row
+from kvformat.conform.escape import escape
 from kvformat.conform.exhibit import Exhibit, exhibits, leaves, marks_of
 from kvformat.conform.suite import Suite
 from kvformat.conform.verdict import Verdict
@@ -37,6 +41,8 @@ _SIGNS = {
 """Verdicts that are no failure; every other one has a cross. Nobody has to tell them apart by colour."""
 
 _ABSENT = "not-run"
+_ALWAYS_SHOWN = frozenset({"result", "category", "field", "found"})
+_CODE = re.compile(r"`([^`]+)`|\*([^*]+)\*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,28 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """How one implementation did in a case; `result` is what its report says, None where that lacks the case."""
+
+    implementation: str
+    verdict: str
+    result: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """A case as the page has it. `results` is by implementation, None where its report lacks the case."""
+    """A case as the page has it. `rest` are the lines of the view in which every answer is as expected."""
 
     case: Case
-    verdicts: tuple[str, ...]
-    results: tuple[Mapping[str, Any] | None, ...]
+    answered: tuple[Answered, ...]
     lines: tuple[Line, ...]
+    rest: tuple[Line, ...]
     exhibits: tuple[Exhibit, ...]
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """One for each implementation."""
+        return tuple(one.verdict for one in self.answered)
 
 
 def write(documents: Sequence[Document], suite: Suite, path: Path) -> None:
@@ -82,12 +102,22 @@ def page(documents: Sequence[Document], suite: Suite) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"safe_text": safe, "safe_lines": safe_lines, "sign": _sign, "tail": _tail}
-    environment.tests["row"] = lambda value: isinstance(value, Row)
+    environment.filters |= {
+        "safe_text": safe,
+        "safe_lines": safe_lines,
+        "escaped_name": escape,
+        "sign": _sign,
+        "tail": _tail,
+        "prose": _prose,
+    }
+    environment.tests["shown_row"] = lambda value: isinstance(value, Row)
     style, script = _part("page.css"), _part("page.js")
-    by_id = [{case["id"]: case for case in document["cases"]} for document in documents]
-    cases = [_shown(case, [results.get(case.id) for results in by_id]) for case in suite.cases.values()]
-    ran = [shown for shown in cases if set(shown.verdicts) != {_ABSENT}]
+    by_id = {
+        label: {case["id"]: case for case in document["cases"]}
+        for label, document in zip(_labels(documents), documents, strict=True)
+    }
+    asked = [case for case in suite.cases.values() if any(case.id in results for results in by_id.values())]
+    ran = [_shown(case, {label: results.get(case.id) for label, results in by_id.items()}) for case in asked]
     seen = {verdict for shown in ran for verdict in shown.verdicts}
     return environment.get_template("page.html").render(
         style=style,
@@ -95,9 +125,10 @@ def page(documents: Sequence[Document], suite: Suite) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         suite=suite,
-        implementations=list(zip(_labels(documents), documents, strict=True)),
+        implementations=list(zip(by_id, documents, strict=True)),
         matrix=list(_matrix(ran, suite)),
         cases=ran,
+        regions=layout.REGION_NAMES,
         verdicts=[verdict for verdict in (*Verdict, _ABSENT) if verdict in seen],
         operations=sorted({shown.case.operation for shown in ran}),
         foreign=_foreign(documents, suite),
@@ -120,6 +151,15 @@ def _sign(verdict: str) -> str:
 def _tail(text: str) -> str:
     """The end of what a program wrote beside its answers."""
     return safe_lines("\n".join(text.strip().splitlines()[-_STDERR_LINES_MAX:]))
+
+
+def _prose(text: str) -> markupsafe.Markup:
+    """Words of the specification, with what is set apart in them set apart here."""
+
+    def tag(match: re.Match[str]) -> str:
+        return f"<code>{match[1]}</code>" if match[1] else f"<em>{match[2]}</em>"
+
+    return markupsafe.Markup(_CODE.sub(tag, str(markupsafe.escape(text))))
 
 
 def _labels(documents: Iterable[Document]) -> Iterator[str]:
@@ -154,11 +194,16 @@ def _cell(verdicts: Iterable[str]) -> Cell:
     return Cell(good, bad, len(ran) - good - bad)
 
 
-def _shown(case: Case, results: list[Mapping[str, Any] | None]) -> Shown:
-    details = [detail for result in results if result is not None for detail in result["detail"]]
-    verdicts = tuple(_ABSENT if result is None else str(Verdict(result["verdict"])) for result in results)
-    given = () if set(verdicts) == {_ABSENT} else tuple(exhibits(case, marks_of(case.expected.field, details)))
-    return Shown(case, verdicts, tuple(results), tuple(_lines(case, results)), given)
+def _shown(case: Case, results: Mapping[str, Mapping[str, Any] | None]) -> Shown:
+    answered = tuple(
+        Answered(label, _ABSENT if result is None else str(Verdict(result["verdict"])), result)
+        for label, result in results.items()
+    )
+    details = [detail for result in results.values() if result is not None for detail in result["detail"]]
+    lines = list(_lines(case, list(results.values())))
+    first = [line for line in lines if line.name in _ALWAYS_SHOWN or any(one is not None for one in line.answers)]
+    rest = tuple(line for line in lines if line not in first)
+    return Shown(case, answered, tuple(first), rest, tuple(exhibits(case, marks_of(case.expected.field, details))))
 
 
 def _lines(case: Case, results: Sequence[Mapping[str, Any] | None]) -> Iterator[Line]:

@@ -50,7 +50,17 @@ def prepared(case: Case, folder: Path) -> Iterator[Prepared]:
         for fd in locks:
             os.close(fd)
         # What an adapter still puts there is removed with the whole scratch folder, after the adapter has ended.
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, ignore_errors=True)
+
+
+def remove_tree(path: Path, *, ignore_errors: bool = False) -> None:
+    """Removes a folder with all in it, whatever permissions an adapter has left there. Raises OSError."""
+    for folder, inner, _ in os.walk(path):
+        for name in inner:
+            place = os.path.join(folder, name)
+            if not os.path.islink(place):
+                os.chmod(place, 0o700)
+    shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 def _make_input(case: Case, path: Path, locks: list[int]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +12,9 @@ from pathlib import Path
 
 from kvformat.conform.tables import SuiteError, read_table
 from kvformat.conform.verdict import Outcome
+from kvformat.display import safe
+
+_ENTRY = re.compile(r"\s*\[\[\s*known\s*\]\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,40 +61,52 @@ def unexpected(outcomes: Iterable[Outcome], known: Collection[str]) -> list[Outc
     return [one for one in outcomes if one.verdict.is_fail and one.case.id not in known]
 
 
-def rewrite(path: Path, remove: Iterable[str], add: Iterable[Outcome]) -> None:
+def rewrite(path: Path, remove: Collection[str], add: Iterable[Outcome]) -> None:
     """Takes entries out of the list and puts others in, with what was seen as their reason; all else stays.
 
-    The list is made where there is none. Raises SuiteError where tomlkit is not installed, OSError.
+    The comments directly above an entry go with it. The list is made where there is none. Raises SuiteError where
+    the list is not written as one expects, OSError.
     """
-    try:
-        import tomlkit  # only for this, an extra
-        from tomlkit.items import AoT
-    except ImportError as error:
-        raise SuiteError("--fix needs tomlkit: pip install 'kvformat[known]'") from error
-    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-    gone = set(remove)
-    entries = document.get("known")
-    if isinstance(entries, AoT):
-        for index in reversed(range(len(entries))):
-            if entries[index]["id"] in gone:
-                del entries[index]
-    else:
-        entries = tomlkit.aot()
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    wanted = {case_id: reason for case_id, reason in load_known(path).items() if case_id not in remove} if text else {}
+    kept = [block for block in _blocks(text) if not any(_is_of(block, case_id) for case_id in remove)]
     for outcome in add:
-        entry = tomlkit.table()
-        entry["id"] = outcome.case.id
-        entry["reason"] = "; ".join([str(outcome.verdict), *outcome.detail[:2]])
-        entries.append(entry)
-    document["known"] = entries
-    _replace(path, tomlkit.dumps(document))
+        reason = safe("; ".join([str(outcome.verdict), *outcome.detail[:2]]))
+        wanted[outcome.case.id] = reason
+        # What `safe` gives is printable: JSON and TOML write it alike.
+        kept.append(f'\n[[known]]\nid = "{outcome.case.id}"\nreason = {json.dumps(reason, ensure_ascii=False)}\n')
+    _replace(path, "".join(kept).lstrip("\n"), wanted)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Whoever is interrupted keeps the old list."""
+def _blocks(text: str) -> list[str]:
+    """The text in pieces: what stands before the first entry, and each entry with the comments directly above it."""
+    blocks: list[list[str]] = [[]]
+    comments: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if _ENTRY.match(line):
+            blocks.append([*comments, line])
+            comments = []
+        elif line.lstrip().startswith("#"):
+            comments.append(line)
+        else:
+            blocks[-1] += [*comments, line]
+            comments = []
+    blocks[-1] += comments
+    return ["".join(block) for block in blocks]
+
+
+def _is_of(block: str, case_id: str) -> bool:
+    return re.search(rf"^\s*id\s*=\s*(['\"]){re.escape(case_id)}\1", block, re.MULTILINE) is not None
+
+
+def _replace(path: Path, text: str, wanted: Mapping[str, str]) -> None:
+    """Whoever is interrupted keeps the old list; so does whoever writes it in a form that is not understood here."""
     fd, temp = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(fd, "w", encoding="utf-8") as stream:
             stream.write(text)
+        if load_known(Path(temp)) != wanted:
+            raise SuiteError(f"{path}: not rewritten: start each entry with a line [[known]], and id = on its own line")
         os.chmod(temp, 0o644)
         os.replace(temp, path)
     except BaseException:

@@ -86,7 +86,9 @@ class OneShot:
             def over() -> bool:
                 return watch is not None and memory_bytes is not None and watch.look() > memory_bytes
 
-            trouble = child.wait_for(child.has_said_all, seconds=seconds, over=None if memory_bytes is None else over)
+            trouble = child.wait_for(child.has_ended, seconds=seconds, over=None if memory_bytes is None else over)
+            # What it has written is in the pipe, whoever else may hold that open.
+            child.read_rest()
             result = trouble if trouble is not None else child.exit_status
             output, stderr = bytes(child.output), child.take_stderr()
         finally:

@@ -42,8 +42,8 @@ class Question:
         }
 
 
-def question_of(case: Case, ready: Prepared) -> Question:
-    """The question of a case whose input stands ready."""
+def question_of(case: Case, ready: Prepared, patience: float = 1.0) -> Question:
+    """The question of a case whose input stands ready; `patience` multiplies the time for the answer."""
     return Question(
         operation=case.operation,
         input=str(ready.input),
@@ -51,7 +51,7 @@ def question_of(case: Case, ready: Prepared) -> Question:
         name=None if case.input.name is None else escape(case.input.name),
         output=str(ready.output) if case.operation is Operation.WRITE else None,
         arguments=case.arguments,
-        seconds=case.seconds,
+        seconds=case.seconds * patience,
         memory_bytes=case.memory_bytes,
         needs_view=case.operation.needs_view,
     )

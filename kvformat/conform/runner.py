@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import queue
-import shutil
+import signal
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from kvformat.conform import disk
 from kvformat.conform.answer import Accept, Claims, Reject
 from kvformat.conform.case import Case
 from kvformat.conform.child import StartError, Stopped
-from kvformat.conform.inputs import CannotHoldError, prepared
+from kvformat.conform.inputs import CannotHoldError, prepared, remove_tree
 from kvformat.conform.oneshot import OneShot
 from kvformat.conform.question import question_of
 from kvformat.conform.session import Session
@@ -28,13 +29,17 @@ _TICK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run. `on_outcome` is told of each case as it ends, by any thread."""
+    """What is to be run. `on_outcome` is told of each case as it ends, by any thread.
+
+    `patience` is by how much longer an answer may take than its case says.
+    """
 
     command: Sequence[str]
     suite_version: str
     cases: Sequence[Case]
     one_shot: bool = False
     jobs: int = 1
+    patience: float = 1.0
     on_outcome: Callable[[Outcome], None] | None = None
 
 
@@ -67,7 +72,7 @@ def run(plan: Plan) -> Run:
 
     Whatever comes out of here, also Ctrl-C: no process of the adapter runs any more, and the scratch folder is gone.
     """
-    with InterruptGate() as gate:
+    with _children_are_kept(), InterruptGate() as gate:
         scratch = Path(tempfile.mkdtemp(prefix="kvformat-conform-"))
         try:
             work = _Work(plan, scratch)
@@ -80,9 +85,23 @@ def run(plan: Plan) -> Run:
                     gate.shut()
                     work.stop.set()
         finally:
-            shutil.rmtree(scratch)
+            remove_tree(scratch)
     ordered = {case.id: outcomes[case.id] for case in plan.cases}
     return Run(claims, ordered, tuple(endings))
+
+
+@contextmanager
+def _children_are_kept() -> Iterator[None]:
+    """Where SIGCHLD is ignored, as some services start programs, the system forgets how a child ended (wait(2))."""
+    ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    else:
+        yield
 
 
 def _smoke(work: _Work) -> Claims:
@@ -155,7 +174,7 @@ def _run_case(work: _Work, adapter: Adapter, claims: Claims, case: Case) -> Outc
     try:
         with prepared(case, work.scratch / f"case-{case.id}") as ready:
             before = disk.snapshot(ready.input)
-            reply = adapter.ask(question_of(case, ready))
+            reply = adapter.ask(question_of(case, ready, work.plan.patience))
             if not isinstance(reply.answer, Accept | Reject):
                 return judge(case, reply, claims, ())
             accepted = isinstance(reply.answer, Accept) and case.expected.accept

@@ -40,12 +40,12 @@ class Session:
         self._child = Child(self._command, stop=self._stop, wants_input=True)
         message = {"cmd": "start", "protocol": PROTOCOL, "suite": self._suite_version}
         answer = self._exchange(self._child, message, START_SECONDS)
-        if isinstance(answer, NoAnswer):
-            return answer
-        try:
-            return parse_claims(answer)
-        except GarbageError as error:
-            return NoAnswer(Fault.GARBAGE, str(error))
+        if not isinstance(answer, NoAnswer):
+            try:
+                return parse_claims(answer)
+            except GarbageError as error:
+                answer = NoAnswer(Fault.GARBAGE, str(error))
+        return self._child.blamed(answer)
 
     def ask(self, question: Question) -> Reply:
         """Asks once. Raises StartError."""
@@ -58,19 +58,19 @@ class Session:
             raise AssertionError("start has made a process")
         self._seq += 1
         watch = child.watch()
+        most = question.memory_bytes
         began = time.monotonic()
         message = {"cmd": "run", "seq": self._seq, **question.message()}
 
         def over() -> bool:
-            return watch is not None and question.memory_bytes is not None and watch.look() > question.memory_bytes
+            return watch is not None and most is not None and watch.look() > most
 
-        limited = question.memory_bytes is not None
-        answer = self._exchange(child, message, question.seconds, over if limited else None)
+        answer = self._exchange(child, message, question.seconds, None if most is None else over)
         seconds = time.monotonic() - began
         # Once more at the end: what rose and fell between two looks is in the peak.
-        if not isinstance(answer, NoAnswer) and over():
-            answer = NoAnswer(Fault.TOO_MUCH_MEMORY, "more than the case allows")
-        memory_bytes = None if watch is None else watch.rise_bytes
+        memory_bytes = None if watch is None else watch.look()
+        if memory_bytes is not None and most is not None and memory_bytes > most and not isinstance(answer, NoAnswer):
+            answer = NoAnswer(Fault.TOO_MUCH_MEMORY, f"{memory_bytes:,} bytes, the limit is {most:,}")
         if isinstance(answer, NoAnswer):
             return self._ended(answer, seconds, memory_bytes)
         try:
@@ -86,6 +86,7 @@ class Session:
             return None
         child.send(_line({"cmd": "stop"}))
         trouble = child.wait_for(lambda: child.has_ended() or bool(child.output), seconds=STOP_SECONDS)
+        child.read_rest()
         wrong = None
         if trouble is not None:
             wrong = f"told to stop, it did not end in {STOP_SECONDS:g} s"
@@ -126,14 +127,14 @@ class Session:
             return trouble
         line, _, rest = bytes(child.output).partition(b"\n")
         child.output.clear()
-        if rest:
-            return NoAnswer(Fault.GARBAGE, "more than one line for one question")
         if len(line) > ANSWER_BYTES_MAX:
             return NoAnswer(Fault.GARBAGE, f"a line of more than {ANSWER_BYTES_MAX:,} bytes")
         try:
-            return read_object(line)
+            found = read_object(line)
         except GarbageError as error:
             return NoAnswer(Fault.GARBAGE, str(error))
+        # What comes later than this look is found by its number, or at the end.
+        return NoAnswer(Fault.GARBAGE, "more than one line for one question") if rest else found
 
     def _ended(self, why: NoAnswer, seconds: float, memory_bytes: int | None) -> Reply:
         """A reply of a process that cannot be believed any more; it is ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -85,13 +84,24 @@ def _tables(console: StdoutConsole, document: Mapping[str, Any]) -> None:
     not_whole = [
         row(f"{clause['id']} {clause['level']}", clause["verdicts"])
         for clause in document["clauses"]
-        if any(clause["verdicts"][verdict] for verdict in _VERDICTS if verdict is not Verdict.PASSED)
+        if any(clause["verdicts"][verdict] for verdict in _VERDICTS if verdict.is_fail or verdict is Verdict.WARNED)
+    ]
+    silent = [
+        clause["id"]
+        for clause in document["clauses"]
+        if not any(clause["verdicts"][one] for one in _VERDICTS if _counts(one))
     ]
     console.print(table([("", "left"), *numbers], levels))
-    if not_whole:
-        console.say()
-        console.print(table([("clauses not passed in full", "left"), *numbers], not_whole))
     console.say()
+    if not_whole:
+        console.print(table([("clauses not passed in full", "left"), *numbers], not_whole))
+        console.say()
+    whole = len(document["clauses"]) - len(not_whole) - len(silent)
+    console.say(f"{counted(whole, 'clause')} passed in full, {len(not_whole):,} not, {len(silent):,} not asked")
+
+
+def _counts(verdict: Verdict) -> bool:
+    return verdict.is_pass or verdict.is_fail
 
 
 def _ending(document: Mapping[str, Any]) -> Iterator[str]:
@@ -103,8 +113,7 @@ def _ending(document: Mapping[str, Any]) -> Iterator[str]:
     if not document["runner"]["memory_measured"]:
         yield "memory was not measured: this system does not say it"
     name = " ".join(part for part in (adapter["implementation"], adapter["version"]) if part)
-    declared = json.dumps(adapter["behaviours"]) if adapter["behaviours"] else "none"
-    yield safe_lines(f"{safe(name)}, suite {document['suite']['version']}, behaviours declared: {declared}")
+    yield f"{safe(name)}, suite {safe(document['suite']['version'])}"
     passed = summary[Verdict.PASSED] + summary[Verdict.WARNED]
     asked = passed + sum(summary[verdict] for verdict in _VERDICTS if verdict.is_fail)
     said = f"{passed:,} of {counted(asked, 'case')} that count passed"

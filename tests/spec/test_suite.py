@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -79,6 +80,18 @@ def test_every_file_belongs_to_a_case_and_all_are_small() -> None:
 
 def test_what_is_committed_is_what_the_generators_make(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_generators_know_nothing_of_the_code_that_is_judged() -> None:
+    """Cases that the reader or the writer had made would agree with either, right or wrong."""
+    sources = list((CASES.parents[1] / "tools" / "cases").glob("*.py"))
+    assert len(sources) > 10
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                named = [node.module or ""]
+            assert not [name for name in named if name.split(".")[0] in ("kvformat", "faultinject", "tests")], path
 
 
 def test_a_difference_is_named() -> None:

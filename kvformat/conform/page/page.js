@@ -24,12 +24,14 @@ function remember() {
   history.replaceState(null, "", set.size > 0 ? `#?${set}` : location.pathname + location.search);
 }
 
-function recall() {
-  if (location.hash.startsWith("#?")) {
-    const set = new URLSearchParams(location.hash.slice(2));
-    for (const key of KEYS) form.elements[key].value = set.get(key) ?? "";
-  }
+function fill(values) {
+  for (const key of KEYS) form.elements[key].value = values[key] ?? "";
   apply();
+}
+
+function recall() {
+  if (location.hash.startsWith("#?")) fill(Object.fromEntries(new URLSearchParams(location.hash.slice(2))));
+  else apply();
   const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (named?.matches(".case")) {
     named.hidden = false;
@@ -41,16 +43,14 @@ function recall() {
 form.hidden = false;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("input", () => { apply(); remember(); });
-form.addEventListener("reset", () => setTimeout(() => { apply(); remember(); }));
+form.addEventListener("reset", (event) => { event.preventDefault(); fill({}); remember(); });
 for (const button of document.querySelectorAll("button[data-clause]")) {
   button.addEventListener("click", () => {
-    form.reset();
-    form.elements.clause.value = button.dataset.clause;
-    setTimeout(() => { form.elements.clause.value = button.dataset.clause; apply(); remember(); form.scrollIntoView(); form.elements.clause.focus(); }, 1);
+    fill({clause: button.dataset.clause});
+    remember();
+    form.scrollIntoView();
+    form.elements.clause.focus();
   });
-}
-for (const one of cases) {
-  one.addEventListener("toggle", () => { if (one.open) history.replaceState(null, "", `#${one.id}`); });
 }
 window.addEventListener("hashchange", recall);
 recall();
