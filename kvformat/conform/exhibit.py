@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ FILES_MAX = 12
 """How many files of a directory are dumped; the others are named."""
 
 _VIEW_CHARACTERS_MAX = 4_000
+_COMPARED_BYTES_MAX = 1 << 20
 _ENTRY = re.compile(r"^tool_map\[")
 
 
@@ -49,7 +49,8 @@ def marks_of(expected_field: str | None, details: Collection[str]) -> frozenset[
     """
     paths = {detail.partition(":")[0] for detail in details if re.match(r"[\w.\[\]]+:", detail)}
     fields = {_ENTRY.sub("tool_map.entries[", path).removesuffix(".sha256").removesuffix(".bytes") for path in paths}
-    return frozenset(fields | ({expected_field} if expected_field else set()))
+    trailing = {"trailing"} if "trailing_bytes" in paths else set()
+    return frozenset(fields | trailing | ({expected_field} if expected_field else set()))
 
 
 def exhibits(case: Case, marks: Collection[str]) -> Iterator[Exhibit]:
@@ -65,8 +66,11 @@ def exhibits(case: Case, marks: Collection[str]) -> Iterator[Exhibit]:
         yield Exhibit("what is to be saved", text=_text(given.view))
     if given.payload is not None:
         yield Exhibit("the payload to be saved", (f"{given.payload.stat().st_size:,} bytes",))
-    if case.expected.output is not None:
-        yield Exhibit("the file expected afterwards", dump=_dump(case.expected.output, None, marks, with_spans=True))
+    output = case.expected.output
+    if output is not None:
+        before = next((node for name, node in given.directory or () if name == given.name), None)
+        changed = marks if before is None else _changed(_File(before), _File(Node(file=output)))
+        yield Exhibit("the file expected afterwards", dump=_dump(Node(file=output), changed, with_spans=True))
 
 
 def _node(title: str, node: Node, marks: Collection[str] | None, *, with_spans: bool) -> Exhibit:
@@ -81,25 +85,42 @@ def _node(title: str, node: Node, marks: Collection[str] | None, *, with_spans: 
         return Exhibit(title, tuple(notes))
     if marks is None:
         return Exhibit(title, (*notes, "not shown: too many files"))
-    return Exhibit(title, tuple(notes), _dump(node.file, node.extend_to_bytes, marks, with_spans=with_spans))
+    return Exhibit(title, tuple(notes), _dump(node, marks, with_spans=with_spans))
 
 
-def _dump(path: Path | None, extend_to_bytes: int | None, marks: Collection[str], *, with_spans: bool) -> Dump:
-    descriptor = os.open(os.devnull if path is None else path, os.O_RDONLY)
-    try:
-        stored_bytes = os.fstat(descriptor).st_size
-        size_bytes = stored_bytes if extend_to_bytes is None else extend_to_bytes
+class _File:
+    """The bytes of a regular file as the case has it: what is stored, and the hole behind it."""
 
-        def read(offset: int, length: int) -> bytes:
-            wanted = max(0, min(length, size_bytes - offset))
-            data = os.pread(descriptor, wanted, offset) if offset < stored_bytes else b""
-            return data.ljust(wanted, b"\0")
+    def __init__(self, node: Node) -> None:
+        self._path = node.file
+        self._stored_bytes = 0 if node.file is None else node.file.stat().st_size
+        self.size_bytes = self._stored_bytes if node.extend_to_bytes is None else node.extend_to_bytes
 
-        found = anatomy(read, size_bytes)
-        spans = tuple((span, is_marked(span.field, marks)) for span in found.spans if with_spans)
-        return Dump(size_bytes, found.missing_bytes, tuple(rows(read, found, marks)), spans)
-    finally:
-        os.close(descriptor)
+    def read(self, offset: int, length: int) -> bytes:
+        wanted = max(0, min(length, self.size_bytes - offset))
+        if self._path is None or offset >= self._stored_bytes:
+            return bytes(wanted)
+        with self._path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(wanted).ljust(wanted, b"\0")
+
+
+def _dump(node: Node, marks: Collection[str], *, with_spans: bool) -> Dump:
+    file = _File(node)
+    found = anatomy(file.read, file.size_bytes)
+    spans = tuple((span, is_marked(span.field, marks)) for span in found.spans if with_spans)
+    return Dump(file.size_bytes, found.missing_bytes, tuple(rows(file.read, found, marks)), spans)
+
+
+def _changed(before: _File, after: _File) -> frozenset[str]:
+    """The fields that an update gives other bytes; of a long one the start is compared."""
+    old, new = (dict(_held(file)) for file in (before, after))
+    return frozenset(field for field, data in new.items() if old.get(field) != data)
+
+
+def _held(file: _File) -> Iterator[tuple[str, bytes]]:
+    for span in anatomy(file.read, file.size_bytes).spans:
+        yield span.field, file.read(span.start, min(span.end - span.start, _COMPARED_BYTES_MAX))
 
 
 def _text(path: Path) -> str:

@@ -234,6 +234,8 @@ def _said(result: Mapping[str, Any] | None) -> dict[str, str] | None:
 def _answer(said: Mapping[str, str] | None, name: str, expected: str | None) -> str | None:
     if said is None:
         return "not asked" if name == "result" else None
+    if said["result"] == "unsupported":
+        return None
     if name not in said:
         return "not said" if expected is not None and said["result"] in ("accept", "reject") else None
     return None if said[name] == expected or expected is None else said[name]
