@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 _START = layout.MAGIC + bytes((layout.VERSION,))
-_NO_TOKENS = bytes(4)
 
 NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR})
 """Errors by which open(2) says that a name is a symbolic link that is not followed, or a directory (KVC-NAME-7)."""

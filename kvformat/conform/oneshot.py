@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from kvformat.conform.answer import (
 )
 from kvformat.conform.case import Operation
 from kvformat.conform.child import Child, describe_status
-from kvformat.conform.memory import Watch
+from kvformat.conform.memory import MEASURED, Watch
 from kvformat.conform.question import START_SECONDS, Question
 from kvformat.profiles import AUTO
 
@@ -41,7 +42,7 @@ class OneShot:
 
     def start(self) -> Claims | NoAnswer:
         """Asks what it is; a program that does not know the question claims `read`. Raises StartError."""
-        ended = self._run(["start"], START_SECONDS, None)
+        ended = self._run(["start"], START_SECONDS, math.inf)
         if isinstance(ended.result, NoAnswer):
             return ended.result
         # What the program needs for being there at all is no memory of a case.
@@ -78,10 +79,11 @@ class OneShot:
     def close(self) -> None:
         """Nothing runs that could be ended."""
 
-    def _run(self, arguments: Sequence[str], seconds: float, memory_bytes: int | None) -> _Ended:
+    def _run(self, arguments: Sequence[str], seconds: float, memory_bytes: float | None) -> _Ended:
+        """Runs it. `memory_bytes` of None: nobody asks how much it has, and it is not looked at again and again."""
         child = Child([*self._command, *arguments], stop=self._stop, wants_input=False)
         try:
-            watch = child.watch(fresh=True)
+            watch = None if memory_bytes is None else child.watch(fresh=True)
 
             def over() -> bool:
                 return watch is not None and memory_bytes is not None and watch.look() > memory_bytes
@@ -108,10 +110,10 @@ class _Ended:
 
 def _peak_bytes(watch: Watch | None, max_rss_bytes: int) -> int | None:
     """What wait4(2) says includes the pages of this process from before execve(2): true only where it is more."""
-    if watch is None:
-        return None
     own_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return max_rss_bytes if max_rss_bytes > own_bytes else watch.rise_bytes
+    if MEASURED and max_rss_bytes > own_bytes:
+        return max_rss_bytes
+    return None if watch is None else watch.rise_bytes
 
 
 def _arguments(question: Question) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvformat.conform import disk
-from kvformat.conform.answer import Accept, Claims, Reject
+from kvformat.conform.answer import Accept, Claims
 from kvformat.conform.case import Case
 from kvformat.conform.child import StartError, Stopped
 from kvformat.conform.inputs import CannotHoldError, prepared, remove_tree
@@ -175,8 +175,6 @@ def _run_case(work: _Work, adapter: Adapter, claims: Claims, case: Case) -> Outc
         with prepared(case, work.scratch / f"case-{case.id}") as ready:
             before = disk.snapshot(ready.input)
             reply = adapter.ask(question_of(case, ready, work.plan.patience))
-            if not isinstance(reply.answer, Accept | Reject):
-                return judge(case, reply, claims, ())
             accepted = isinstance(reply.answer, Accept) and case.expected.accept
             found = disk.differences(case, accepted, before, ready.input, ready.output)
             return judge(case, reply, claims, found)

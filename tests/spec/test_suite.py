@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kvformat import identity, layout, listing, refusals, rules, updates
+from kvformat import KvcReader, identity, layout, listing, lookup, refusals, rules, temp_names, updates
+from kvformat.filesystem import OsFileSystem
 from kvformat.limits import Limits
 from tests.spec.suite import CASES, LoadedCase, load_all
 from tests.spec.test_cases import run
@@ -192,6 +193,32 @@ MISTAKES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "a hit count that wraps": (
         "touch-hits",
         lambda patch: patch.setattr(updates, "min", lambda most, value: value % 2**32, raising=False),
+    ),
+    "reserved bytes zeroed": (
+        "touch-",
+        lambda patch: patch.setattr(updates, "replace", lambda old, **new: replace(old, reserved=bytes(3), **new)),
+    ),
+    "sections of unknown bits dropped": (
+        "replace-tool-map-unknown",
+        lambda patch: patch.setattr(KvcReader, "read_trailing", lambda reader: b""),
+    ),
+    "spellings that are several entries": (
+        "list-two",
+        lambda patch: patch.setattr(identity, "canonical_name", lambda name: name),
+    ),
+    "texts that are not compared": (
+        "lookup-damaged-identity",
+        lambda patch: patch.setattr(lookup, "_text_is", lambda fs, fd, text: True),
+    ),
+    "locks that are not asked for": (
+        "recover-live",
+        lambda patch: patch.setattr(OsFileSystem, "try_lock", lambda fs, fd: True),
+    ),
+    "temp names in any case": (
+        "recover-name",
+        lambda patch: patch.setattr(
+            temp_names, "TEMP_NAME", re.compile(temp_names.TEMP_NAME.pattern, re.ASCII | re.IGNORECASE)
+        ),
     ),
     "refused reasons stored": ("write-refused", lambda patch: patch.setattr(layout, "REASON_MAX", 255)),
     "flags that nobody knows stored": ("write-refused", lambda patch: patch.setattr(refusals, "_WRITER_FLAGS", 255)),

@@ -122,6 +122,9 @@ def _values() -> Cases:
         "quantisation-2", File(quantisation_bits=2), ("KVC-HEADER-3",), ("boundary-value",), "2 bits of quantisation."
     )
     yield reject("tokens-0", File(tokens=0), TOKENS, ("invalid-field",), "An entry of no tokens.")
+    crowded = File(tokens=0, byte7=255, hits=2**32 - 1, context_tokens=2**32 - 1)
+    comment = "An entry of no tokens, and no zero beside that number."
+    yield reject("tokens-0-neighbours", crowded, TOKENS, ("invalid-field", "boundary-value"), comment)
     stripped = File(tokens=0, title=b"Demo", payload=b"")
     comment = "An entry of no tokens, stripped of its payload."
     yield reject("tokens-0-stripped", stripped, TOKENS, ("invalid-field", "stripped"), comment)

@@ -130,6 +130,9 @@ def _never_offered() -> Cases:
     stripped = File(payload=b"")
     comment = "A stripped entry whose text is the longer prefix."
     yield looked_up("stripped", (entry(stripped), short), SHORT.name, clause, flags, comment)
+    least = File(payload=b"\0")
+    comment = "A payload of one byte is state: the entry answers."
+    yield looked_up("payload-1", (entry(least), short), LOWER, clause, ("boundary-value",), comment)
     comment = "The fixed name, of an entry whose text is the longer prefix."
     yield looked_up("fixed", (entry(PLAIN, b"sysprompt.kv"), short), SHORT.name, clause, flags, comment)
     comment = "The fixed name alone: there is no answer, though its text is the prompt."
@@ -165,6 +168,12 @@ def _damaged() -> Cases:
         ("sum", entry(File(payload_bytes=2**64 - 1), LOWER), "has an impossible payload byte count"),
         ("text-bytes", entry(File(text_bytes=2**32 - 1), LOWER), "has a hostile text byte count"),
         ("identity", entry(File(text=b"Hello, KVB"), LOWER), "has another text than its name says"),
+        ("identity-first", entry(File(text=b"Jello, KVC"), LOWER), "has another first byte than its name says"),
+        (
+            "identity-shorter",
+            entry(SHORT, LOWER),
+            "has a shorter text that is a prefix of the prompt, and a wrong name",
+        ),
         ("fifo", Item(name=LOWER, kind="fifo"), "is a FIFO"),
         ("directory", Item(name=LOWER, kind="directory"), "is a directory"),
         ("symlink-dangling", Item(name=LOWER, kind="symlink", target=b"nowhere"), "is a link to nothing"),

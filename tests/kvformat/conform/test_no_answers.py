@@ -5,6 +5,9 @@ The mistake is made where a rejection is expected as well, as that is what a cra
 
 from __future__ import annotations
 
+import secrets
+import subprocess
+
 import pytest
 
 from kvformat.conform.memory import MEASURED
@@ -58,6 +61,14 @@ def test_what_a_program_said_before_it_crashed_is_kept(suite: Suite) -> None:
 def test_grandchildren_do_not_outlive_the_run(suite: Suite) -> None:
     done = run_cases(suite, wrong("grandchildren"), *AFTER)
     assert {one.verdict for one in done.outcomes.values()} == {Verdict.PASSED}
+
+
+def test_a_grandchild_without_an_environment_ends_with_the_group(suite: Suite) -> None:
+    argument = f"60.{secrets.randbelow(10**12)}"
+    done = run_cases(suite, (*wrong("bare_grandchild"), argument), "read-told")
+    assert done.outcomes["read-told"].verdict is Verdict.PASSED
+    found = subprocess.run(("ps", "-A", "-o", "args"), capture_output=True, text=True, check=True).stdout
+    assert argument not in found
 
 
 def test_standard_error_is_free(suite: Suite) -> None:

@@ -273,6 +273,13 @@ def grandchildren(message: Message) -> dict[str, Any] | None:
     return right(message)
 
 
+def bare_grandchild(message: Message) -> dict[str, Any] | None:
+    """One that has nothing of its environment, and is in its group; its argument is that of this program."""
+    if message.get("cmd") == "start":
+        subprocess.Popen(["sleep", sys.argv[2]], env={})
+    return right(message)
+
+
 def hangs_with_grandchildren(message: Message) -> dict[str, Any] | None:
     grandchildren(message)
     return hangs(message)
