@@ -72,3 +72,22 @@ def kaitai(kaitai_parser: Path) -> Iterator[SessionOracle]:
 def javascript(node: str) -> Iterator[SessionOracle]:
     with SessionOracle([node, str(ROOT / "examples/node-adapter/adapter.mjs")], dict(os.environ)) as oracle:
         yield oracle
+
+
+@pytest.fixture(scope="session")
+def c_adapter(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The adapter, under the address and undefined behaviour sanitizers where they can be had."""
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("make and cc are not installed")
+    build = tmp_path_factory.mktemp("build")
+    program = build / "kvc_adapter"
+    for flags in ("-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all", "-O2"):
+        command = ["make", "-C", "examples/c", f"B={build}", f"CFLAGS={flags}", str(program)]
+        made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        if (
+            made.returncode == 0
+            and subprocess.run([program, "start"], capture_output=True, check=False).returncode == 0
+        ):
+            assert "warning" not in made.stderr
+            return str(program)
+    raise AssertionError(made.stderr)
