@@ -4,6 +4,9 @@
 # fixed part at once and everything else when asked. What it cannot say is the business of whoever uses the parser:
 # the kind of the file (KVC-NAME-7), a profile that a reader is told (KVC-PROFILE-3), SHA-1 and the name (KVC-NAME-1
 # to -4), and that a damaged tool map without a title rejects nothing (KVC-TOOLMAP-6). examples/kaitai has such a user.
+#
+# It needs integers that hold a u64 (KVC-LIMIT-2). Where the language has none (signed 64 bits in Java, doubles in
+# JavaScript), a user tests header.payload_bytes for what the language makes of values over 2^63-1 or 2^53.
 meta:
   id: kvc
   title: KVC cache file, version 1

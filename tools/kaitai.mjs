@@ -1,30 +1,37 @@
-// Compiles a Kaitai Struct description: `node tools/kaitai.mjs spec/kvc.ksy LANGUAGE DIRECTORY`.
+// Compiles a Kaitai Struct description: `node tools/kaitai.mjs spec/kvc.ksy LANGUAGE DIRECTORY [--partial]`.
 // It needs `npm ci --prefix tools`, or a folder whose node_modules has the packages in KAITAI_MODULES.
 //
-// The parser made keeps what it had read when a rule broke, and is told to read (`_read()`): the compiler calls this
-// debug mode. A reader needs it to say which field a damaged section was damaged at.
+// With --partial the parser keeps what it had read when a rule broke, and is told to read (`_read()`): the compiler
+// calls this debug mode, and has it for some languages only. A reader needs it to say where a section is damaged.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { pathToFileURL } from 'node:url';
 
-const KEEPS_WHAT_IT_READ = true;
-
-const [source, language, directory] = process.argv.slice(2);
-if (directory === undefined) {
-  console.error('usage: node tools/kaitai.mjs FILE.ksy LANGUAGE DIRECTORY');
-  process.exit(2);
+function modules() {
+  const home = process.env.KAITAI_MODULES;
+  const require = createRequire(home === undefined ? import.meta.url : pathToFileURL(join(home, 'package.json')));
+  return { compiler: require('kaitai-struct-compiler'), yaml: require('js-yaml') };
 }
-const home = process.env.KAITAI_MODULES;
-const require = createRequire(home === undefined ? import.meta.url : pathToFileURL(join(home, 'package.json')));
-try {
-  const compiler = require('kaitai-struct-compiler');
-  const description = require('js-yaml').load(readFileSync(source, 'utf8'));
-  const files = await compiler.compile(language, description, null, KEEPS_WHAT_IT_READ);
+
+async function main(source, language, directory, isPartial) {
+  const { compiler, yaml } = modules();
+  if (!compiler.languages.includes(language)) {
+    throw new Error(`no language ${language}; there are ${compiler.languages.join(', ')}`);
+  }
+  const files = await compiler.compile(language, yaml.load(readFileSync(source, 'utf8')), null, isPartial);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, basename(name)), text);
+}
+
+try {
+  const options = { partial: { type: 'boolean', default: false } };
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  if (positionals.length !== 3) throw new Error('usage: node tools/kaitai.mjs FILE.ksy LANGUAGE DIRECTORY [--partial]');
+  await main(...positionals, values.partial);
 } catch (error) {
-  console.error(`${source}: ${error.message ?? error}`);
-  if (error.code === 'MODULE_NOT_FOUND') console.error('the compiler is not here: npm ci --prefix tools');
-  process.exit(1);
+  const missing = error.code === 'MODULE_NOT_FOUND';
+  console.error(missing ? 'the compiler is not here: npm ci --prefix tools' : `${error.message ?? error}`);
+  process.exitCode = 1;
 }
