@@ -50,6 +50,7 @@ def test_level_and_authority_are_those_of_the_clause_that_decides() -> None:
         decides = SPEC[case.table["clauses"][0]]
         assert (case.table["level"], case.table["authority"]) == (decides.level, decides.authority), case.id
         assert case.expect.get("clause", case.table["clauses"][0]) in case.table["clauses"], case.id
+        assert max(Counter(case.table["clauses"]).values()) == max(Counter(case.table["flags"]).values()) == 1, case.id
 
 
 def test_every_must_has_a_case_or_a_reason() -> None:

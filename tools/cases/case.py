@@ -96,7 +96,7 @@ class Case:
             "profile": self.profile,
             "level": clause.level,
             "authority": clause.authority,
-            "clauses": list(self.clauses),
+            "clauses": list(dict.fromkeys(self.clauses)),
             "flags": list(self.flags),
             "comment": self.comment,
             "input": self._input(beside),

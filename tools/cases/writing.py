@@ -71,7 +71,7 @@ def refused(
         operation="write",
         slug=f"refused-{slug}",
         comment=comment,
-        clauses=tuple(dict.fromkeys((clause, "KVC-WRITER-5"))),
+        clauses=(clause, "KVC-WRITER-5"),
         flags=("refusal",),
         profile=profile,
         given=Save(view=view, payload=payload),
