@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +16,7 @@ from faultinject.execute import Executor
 from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround, RealGround
 from faultinject.inject import HarnessError
+from faultinject.oracle import Finding
 from faultinject.persistence.profiles import STRICT
 from faultinject.plan import Group, Recorded
 from faultinject.swept import Result, Swept, UnsoundRunError
@@ -333,8 +334,10 @@ class _Sweep:
         offset = None if fault.state is not None else recorded.offset_of(fault)  # what is lost is no cut
         region = None if offset is None else self.swept.region_of(offset)
         span = (min(start for start, _ in ranges), max(end for _, end in ranges) - 1) if ranges else None
-        for finding in result.findings:
-            cause = self.swept.cause(fault, finding)
+        causes: dict[Hashable, Finding] = {}
+        for finding in result.findings:  # a point that shows one mistake at several stages is one point of it
+            causes.setdefault(self.swept.cause(fault, finding), finding)
+        for cause, finding in causes.items():
             self.run.note(Violation(fault, finding, operation, offset, region, cause, points, span=span))
 
     def _unsound(self, error: UnsoundRunError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,34 @@ def test_a_call_really_runs_with_another_argument_and_keeps_its_own(
     process.ptrace.load(process.task.tid)
     assert process.ptrace.registers[second] == 5
     assert process.ptrace.registers[first] == 0
+
+
+def test_what_an_answer_writes_is_taken_back_though_the_task_had_no_page_fault(
+    asked: tuple[Single, Checkpoint, Live, tuple[int, ...]],
+) -> None:
+    _, point, live, (_, room, *_) = asked
+    point.pages.usage = resource.getrusage(resource.RUSAGE_SELF)
+    point.pages.look()
+    assert live.write(room + 4096, b"written")
+    point.restore(mask=False)
+    point.pages.verify()
+
+
+def test_what_a_call_writes_is_taken_back_though_the_task_had_no_page_fault(
+    asked: tuple[Single, Checkpoint, Live, tuple[int, ...]],
+) -> None:
+    process, point, live, (_, room, *_) = asked
+    point.back()
+    process.ptrace.load(process.task.tid)
+    registers, abi = process.ptrace.registers, process.abi
+    registers[abi.call_register] = abi.numbers["getcwd"]
+    if abi.number_register is not None:
+        registers[abi.number_register] = abi.numbers["getcwd"]
+    registers[abi.arguments[0]], registers[abi.arguments[1]] = room + 4096, 4096
+    process.ptrace.store(process.task.tid)
+    point.pages.usage = resource.getrusage(resource.RUSAGE_SELF)
+    point.pages.look()
+    assert live.really(abi.arguments[2], None) > 0
+    assert live.read(room + 4096, 1) == b"/"
+    point.restore(mask=False)
+    point.pages.verify()

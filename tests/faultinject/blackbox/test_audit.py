@@ -209,6 +209,16 @@ def test_a_checker_decides(status: int, expected: Verdict, tmp_path: Path) -> No
         assert {one.finding.detail for run in runs for one in run.violations} == {"it is wrong"}
 
 
+def test_a_mistake_that_shows_at_several_stages_is_counted_once_a_point(tmp_path: Path) -> None:
+    """The checker names the same violation after the fault and after the repetition."""
+    (run, *_) = audit(
+        of(*saver(), check=("sh", "-c", "echo partial-visible: $FAULTINJECT_STAGE; exit 1")), tmp_path, KILL
+    )
+    assert {(str(one.finding.kind), one.points) for one in run.violations} == {
+        ("partial-visible", run.classes[KILL[0]].violated)
+    }
+
+
 def test_a_kill_after_the_acknowledgement_must_not_lose_what_was_acknowledged(tmp_path: Path) -> None:
     assert verdict(audit(of(*saver("late-durable"), acknowledgement="saved"), tmp_path)) is Verdict.HELD
     runs = audit(of(*saver("early-durable"), acknowledgement="saved"), tmp_path)

@@ -141,6 +141,41 @@ def test_a_state_is_found_again_by_vector_registers_and_memory(tmp_path: Path) -
                 point.pages.verify()
 
 
+VECTOR = (
+    PRELUDE
+    + r"""
+int main(void) {
+    long got = syscall(8, -1, 0L, 0L);
+    __asm__ volatile("movq %0, %%xmm9; xor %%eax, %%eax" : : "r"(got) : "xmm9", "rax");
+    got = 0;
+    syscall(8, -1, 1L, 0L);
+    return 0;
+}
+"""
+)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the program names registers of x86-64")
+def test_states_that_differ_in_a_vector_register_alone_are_not_equal(tmp_path: Path) -> None:
+    with single(tmp_path, [compiled(VECTOR)]) as process:
+        until(process, "lseek")
+        with checkpoint(process) as point:
+            states = {}
+            for result in (1, 2):
+                point.proceed(result)
+                calls_after(process, 1)
+                one = point.snapshot()
+                assert one is not None
+                states[result] = one
+                assert point.find([one]) == 0
+                point.restore(mask=False)
+            assert states[1].held.data == states[2].held.data, "or the program shows less than it should"
+            point.proceed(1)
+            calls_after(process, 1)
+            assert point.find([states[2]]) is None
+            assert point.find([states[2], states[1]]) == 1
+
+
 def test_too_much_memory_is_not_compared(tmp_path: Path) -> None:
     source = (
         PRELUDE
