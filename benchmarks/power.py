@@ -77,7 +77,7 @@ def peak_mib() -> float:
 def main() -> None:
     table = Table("strategy", "payload", "piece", "what", "states", "CPU seconds", "states/s", "peak MiB")
     measures: dict[str, Callable[[str, int, int], tuple[int, float]]]
-    measures = {"model": partial(model, durable=True), "model, no sync": partial(model, durable=False), "sweep": whole}
+    measures = {"model": partial(model, durable=True), "no sync": partial(model, durable=False), "sweep": whole}
     for strategy, payload_bytes, piece_bytes in SWEPT:
         for name, measure in measures.items():
             states, seconds = measure(strategy, payload_bytes, piece_bytes)

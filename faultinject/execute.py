@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from faultinject.aftermath import KILLED, Aftermath, rebooted
@@ -63,11 +63,12 @@ class Executor(Swept):
         """The context in which faults of a class run.
 
         Faults with signals need handlers that raise; they are not measured outside the main thread. For the
-        others one gate is held over all runs, so that the gates of the single saves find it and cost nothing.
+        others one gate is held over all runs, so that the gates of the single saves find it and cost nothing. It is
+        open: where most points are computed, a Ctrl-C would have to wait long for the next save.
         """
         if threading.current_thread() is not threading.main_thread():
             return nullcontext()
-        return signals_raise() if fault_class is FaultClass.INTERRUPT else InterruptGate()
+        return signals_raise() if fault_class is FaultClass.INTERRUPT else _open_gate()
 
     def record(self) -> Recorded:
         """Runs without a fault and records it. Raises HarnessError where that run is not a clean success."""
@@ -270,6 +271,13 @@ class Executor(Swept):
         executed, killed = self.ground.kill(fault)
         if not killed or not _same_state(self.prepared, computed.files(), self.ground.files(executed)):
             raise HarnessError(f"{fault.id}: the computed state differs from that of a real execution")
+
+
+@contextmanager
+def _open_gate() -> Iterator[None]:
+    with InterruptGate() as gate:
+        gate.open()
+        yield
 
 
 def _forget_frames(error: BaseException) -> None:

@@ -160,6 +160,20 @@ def test_a_failed_sync_or_close_loses_what_was_not_synced(op: Op) -> None:
     assert b"lost" not in content
 
 
+@pytest.mark.parametrize(("op", "left"), [(Op.CLOSE, b"good"), (Op.FSYNC, b"\0\0\0\0")])
+def test_what_a_close_has_reported_as_good_a_later_close_does_not_lose(op: Op, left: bytes) -> None:
+    """KVS-SAVE-5: so closing a duplicate before publication is enough, but for a disk that fails afterwards."""
+    memory = MemoryFileSystem()
+    fs = InjectingFileSystem(memory, Fault(FaultClass.ERROR, Form.ERRNO, 5, op, error=errno.EIO))
+    fd = fs.open("f", os.O_RDWR | os.O_CREAT)
+    fs.pwrite(fd, b"good", 0)
+    fs.close(fs.dup(fd))
+    fs.pwrite(fd, b"lost", 4)
+    with pytest.raises(OSError, match="Input/output"):
+        (fs.sync if op is Op.FSYNC else fs.close)(fd)
+    assert memory.content("f") == left + bytes(4)
+
+
 def test_a_failed_sync_loses_nothing_where_it_was_synced_before() -> None:
     memory, fs, fd = opened(at(Form.ERRNO, 3, Op.FSYNC, error=errno.EIO))
     fs.pwrite(fd, b"kept", 0)

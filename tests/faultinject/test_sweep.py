@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -297,15 +298,18 @@ def test_a_directory_that_cannot_be_made_is_a_harness_error() -> None:
 
 @pytest.mark.parametrize("fault_class", CLASSES)
 def test_ctrl_c_ends_a_sweep_in_this_process(fault_class: FaultClass) -> None:
-    """Also in the classes kill and power, where points are computed and one gate is held over all of them."""
-    # Small pieces: each of them is a moment at which the power fails, with thousands of states.
-    target = KvcTarget(Operation.SAVE, "direct", "empty", TempKind.NAMED, Source(None, 20_000, 100))
+    """Soon, also in the classes kill and power: most points are computed there, and one gate is held over all."""
+    # Of one piece all states are gone through in less time than the timer takes.
+    piece_bytes = 100 if fault_class is POWER else 20_000
+    target = KvcTarget(Operation.SAVE, "direct", "empty", TempKind.NAMED, Source(None, 20_000, piece_bytes))
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
+    start = time.process_time()
     try:
         with pytest.raises(KeyboardInterrupt) as caught:
             sweep(units([target] * 2, [fault_class], exhaustive=True))
         assert type(caught.value) is KeyboardInterrupt
+        assert time.process_time() - start < 3
     finally:
         timer.join()
 

@@ -41,8 +41,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(home: Path) -> dict[str, Any]:
-    """Of a program that was named relative to where it was run."""
-    return audit(home, "--", "./direct", "{dir}")
+    """Of a program that was named relative to where it was run; for loss of power see test_power.py."""
+    return audit(home, "--class", "error", "--class", "kill", "--", "./direct", "{dir}")
 
 
 def by(report: dict[str, Any], fault_class: str, scenario: str = "empty") -> dict[str, Any]:
