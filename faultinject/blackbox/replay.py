@@ -12,7 +12,6 @@ from faultinject.blackbox.aftermath import Step
 from faultinject.blackbox.audit import opened
 from faultinject.blackbox.baseline import Baseline, UnusableError, prepare
 from faultinject.blackbox.checkers import Stage as Moment
-from faultinject.blackbox.executor import AuditExecutor
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import Place, remove
 from faultinject.blackbox.power import reported, state_of
@@ -24,6 +23,7 @@ from faultinject.inject import HarnessError
 from faultinject.ops import Op, Trace
 from faultinject.oracle import Outcome, Reported
 from faultinject.persistence.profiles import profiles
+from faultinject.power import Left
 from faultinject.report.told import MISUNDERSTOOD, ReplayError, check_usable, make_usable, told
 
 _NAMES = {Moment.FAULT: "the fault", Moment.RECOVERED: "the recovery", Moment.REPEATED: "the repetition"}
@@ -67,11 +67,10 @@ class AuditReplay:
         base = Path(tempfile.mkdtemp(prefix="faultinject-"))
         try:
             baseline = self._recorded(base)
-            if self.fault.fault_class is not FaultClass.POWER:
-                _check_point(self.fault, baseline.trace)
+            left = self._left(baseline, base)
             directory = make_usable(self._wanted)
             self._place = Place(self.target.audited, directory, baseline.seed, name="directory")
-            for step in self._steps(baseline, self._place):
+            for step in self._steps(baseline, self._place, left):
                 yield step
                 if any(finding.kind is self.kind for finding in step.findings):
                     return
@@ -116,11 +115,26 @@ class AuditReplay:
                 return baseline
         raise ReplayError("; ".join(refused) or f"it has no start {self.target.start}")
 
-    def _steps(self, baseline: Baseline, place: Place) -> Iterator[Stage]:
+    def _left(self, baseline: Baseline, base: Path) -> Left | None:
+        """What a loss of power leaves; None for other faults. Raises ReplayError where there is no such point now."""
+        if self.fault.fault_class is not FaultClass.POWER:
+            _check_point(self.fault, baseline.trace)
+            return None
+        executor = opened(baseline, Place(self.target.audited, base / "replayed", baseline.seed))
+        try:
+            return executor.power.left(self.fault)
+        except HarnessError as error:
+            raise ReplayError(f"{error}: is the program still the same?") from error
+        finally:
+            executor.close()
+
+    def _steps(self, baseline: Baseline, place: Place, left: Left | None) -> Iterator[Stage]:
         executor = opened(baseline, place)
         try:
-            if self.fault.fault_class is FaultClass.POWER:
-                yield from self._without_power(executor)
+            if left is not None:
+                # The machine is not really stopped: what the disk may have had then is put into the directories.
+                for step in executor.aftermath.steps_of_power_loss(state_of(left), reported(left)):
+                    yield _stage(step, f"the power failed: {left.sentence}")
                 return
             done = executor.perform(self.fault)
             if done.reason:
@@ -130,15 +144,6 @@ class AuditReplay:
                 yield _stage(step, done.ran.said)
         finally:
             executor.close()
-
-    def _without_power(self, executor: AuditExecutor) -> Iterator[Stage]:
-        """The machine is not really stopped: what the disk may have had then is put into the directories."""
-        try:
-            left = executor.power.left(self.fault)
-        except HarnessError as error:
-            raise ReplayError(f"{error}: is the program still the same?") from error
-        for step in executor.aftermath.steps_of_power_loss(state_of(left), reported(left)):
-            yield _stage(step, f"the power failed: {left.sentence}")
 
 
 def _stage(step: Step, said: str) -> Stage:

@@ -730,14 +730,15 @@ def test_touches_while_the_tool_map_is_replaced_lose_no_count(tmp_path: Path) ->
     for thread in threads:
         thread.start()
     store = Store.open(tmp_path)
-    for number in range(20):
+    # Fewer than the 16 times after which a touch gives up (KVS-TOUCH-1): each may overtake one that waits.
+    for number in range(12):
         store.replace_tool_map(NAME, (ToolEntry(b"id", b"%d" % number),), options=QUICK)
     for thread in threads:
         thread.join()
     assert failed == []
     with store.load(NAME) as reader:
         assert reader.header.hits == 80
-        assert reader.tool_map() == (ToolEntry(b"id", b"19"),)
+        assert reader.tool_map() == (ToolEntry(b"id", b"11"),)
     assert os.listdir(tmp_path) == [NAME]
 
 

@@ -73,7 +73,7 @@ def repairs(runs: list[Run]) -> set[str]:
             ("fdatasync '.kvc-save-", "; fsync the directory before"),
         ),
         ("wrong/no_dirsync", {"lost-after-ack"}, ("fsync the directory before",)),
-        ("wrong/direct_final", {"partial-visible"}, (NO_REPAIR,)),
+        ("wrong/direct_final", {"partial-visible", "entry-lost"}, (NO_REPAIR,)),
         ("wrong/rename_early", {"partial-visible"}, (NO_REPAIR,)),
     ],
 )
