@@ -29,7 +29,7 @@ PAYLOAD_BYTES = "6"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what has to be found under error and kill, classes with points not measured, the level."""
+    """A row of the table: what has to be found under error, kill and power, classes with points not measured, the level."""
 
     program: str
     expected: frozenset[tuple[str, str]]
@@ -49,12 +49,13 @@ def table() -> list[Row]:
     ]  # fmt: skip
     rows = []
     for line in lines[1:]:
-        program, _, error, kill, _, level = (cell.strip() for cell in line.strip("|").split("|"))
-        words = {FaultClass.ERROR: re.findall("`(.+?)`", error), FaultClass.KILL: re.findall("`(.+?)`", kill)}
+        program, _, *cells, level = (cell.strip() for cell in line.strip("|").split("|"))
+        classes = (FaultClass.ERROR, FaultClass.KILL, FaultClass.POWER)
+        words = {one: re.findall("`(.+?)`", cell) for one, cell in zip(classes, cells, strict=True)}
         unmeasured = frozenset(one for one, said in words.items() if Verdict.NOT_MEASURED in said)
         expected = frozenset((str(one), kind) for one, said in words.items() for kind in said)
         expected -= {(str(one), str(Verdict.NOT_MEASURED)) for one in unmeasured}
-        assert re.fullmatch("L[0-2]", level), line
+        assert re.fullmatch("L[0-3]", level), line
         rows.append(Row(program.strip("`"), expected, unmeasured, int(level[1])))
     return rows
 
