@@ -58,11 +58,11 @@ def plan_audit(
     """
     budget = None if budget_seconds is None else Budget(budget_seconds, time.monotonic(), jobs)
     with _on_one_processor():
-        baselines, refused = prepare(audited, base)
+        prepared, refused = prepare(audited, base)
+        baselines = [_tried(baseline, base) for baseline in prepared]
     notes = list(refused)
     wanted = list(classes)
-    for number, prepared in enumerate(baselines):
-        baselines[number] = baseline = _tried(prepared, base)
+    for baseline in baselines:
         if baseline.rewinds:
             notes.append(f"run anew for every fault, not rewound: {baseline.rewinds}")
     expected: Expected = {}

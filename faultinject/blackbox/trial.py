@@ -17,7 +17,10 @@ from faultinject.inject import HarnessError
 from faultinject.ops import Operation
 from faultinject.oracle import Reported
 
-_POINTS = 9
+_POINTS = 64
+_FIRST = 16
+"""The first points take longer: what they learn and compare serves the ones behind them."""
+
 _SECONDS_MAX = 1.0
 """A slow program is measured at fewer points."""
 
@@ -68,4 +71,4 @@ def _point_seconds(one: Rewinder, operation: Operation, look: Look) -> float:
         seconds.append(time.monotonic() - began)
         if sum(seconds) > _SECONDS_MAX:
             break
-    return median(seconds)
+    return median(seconds[_FIRST:] or seconds)
