@@ -62,9 +62,7 @@ def plan_audit(
         baselines = [_tried(baseline, base) for baseline in prepared]
     notes = list(refused)
     wanted = list(classes)
-    for baseline in baselines:
-        if baseline.rewinds:
-            notes.append(f"run anew for every fault, not rewound: {baseline.rewinds}")
+    notes += [f"run anew for every fault, not rewound: {one.rewinds}" for one in baselines if one.rewinds]
     expected: Expected = {}
     if budget is not None:
         plan = _within(budget, baselines, wanted, base)
