@@ -16,11 +16,11 @@ from faultinject.ground import MemoryGround
 from faultinject.inject import HarnessError, InjectingFileSystem
 from faultinject.memory import MemoryFileSystem
 from faultinject.memory_file import MemoryFile
-from faultinject.ops import Op, Operation, Trace
+from faultinject.ops import Op, Trace
 from faultinject.oracle import Finding
 from faultinject.persistence.machine import NodeKind, StartNode
 from faultinject.persistence.survivors import Survived
-from faultinject.plan import SECTOR_BYTES, Group
+from faultinject.plan import Group, inside_a_sector
 from faultinject.power import Left, PowerRun, PowerRuns, Right
 from faultinject.record import RecordingFileSystem
 from faultinject.repair import GIVE_UP, repair
@@ -71,7 +71,7 @@ class Blackout:
             self._right,
             largest,
             len(trace) if succeeded and prepared.is_durable else None,
-            lambda operation: operation.inode in numbers and _inside_a_sector(operation),
+            lambda one: one.op is Op.PWRITE and one.inode in numbers and inside_a_sector(one),
         )
 
     def _right(self, path: str) -> Sequence[Right]:
@@ -164,8 +164,3 @@ def _made(one: Survived, number: int) -> MemoryFile:
     file.links = 1
     file.synced = len(file.extents)
     return file
-
-
-def _inside_a_sector(operation: Operation) -> bool:
-    offset = operation.offset or 0
-    return operation.op is Op.PWRITE and offset // SECTOR_BYTES == (offset + operation.result - 1) // SECTOR_BYTES

@@ -100,9 +100,14 @@ class Recorded:
     def _transfer(self, operation: Operation) -> Transfer:
         offset = operation.offset or 0
         shift = 0 if operation.inode == self.entry_inode else self.staged.get(operation.inode or -1)
-        end = offset + operation.result
-        atomic = operation.inode in self.published and offset // SECTOR_BYTES == (end - 1) // SECTOR_BYTES
+        atomic = operation.inode in self.published and inside_a_sector(operation)
         return Transfer(operation, None if shift is None else offset + shift, atomic)
+
+
+def inside_a_sector(transfer: Operation) -> bool:
+    """Whether all bytes of a transfer lie in one aligned sector (KVS-ATOM-1)."""
+    offset = transfer.offset or 0
+    return offset // SECTOR_BYTES == (offset + transfer.result - 1) // SECTOR_BYTES
 
 
 _EXCEPTIONS = (INJECTED_ERROR, KEYBOARD_INTERRUPT)

@@ -17,7 +17,7 @@ from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Reported
 from faultinject.persistence import machine
 from faultinject.persistence.survivors import Survived
-from faultinject.plan import SECTOR_BYTES, Group
+from faultinject.plan import Group, inside_a_sector
 from faultinject.power import Left, PowerRun, PowerRuns, Right
 from faultinject.repair import GIVE_UP, LEFT_OVER, repair
 
@@ -104,7 +104,7 @@ def _run_of(baseline: Baseline, checker: Checker | None, published: frozenset[in
         partial(_right, baseline, checker),
         max((len(node.data) for node in (*baseline.old.values(), *baseline.new.values())), default=0),
         at if ran.reported is Reported.SUCCESS or at < len(trace) else None,
-        lambda operation: operation.inode in published and _inside_a_sector(operation),
+        lambda operation: operation.inode in published and inside_a_sector(operation),
     )
 
 
@@ -163,8 +163,3 @@ def start_of(state: State, inodes: Mapping[str, int]) -> dict[str, machine.Start
         inode = inodes.get(path) if kind is machine.NodeKind.FILE else None
         found[path] = machine.StartNode(kind, content, inode, node)
     return found
-
-
-def _inside_a_sector(operation: Operation) -> bool:
-    offset = operation.offset or 0
-    return offset // SECTOR_BYTES == (offset + max(1, operation.result) - 1) // SECTOR_BYTES
