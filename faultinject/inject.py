@@ -25,18 +25,18 @@ class Killed(BaseException):
     """Stands for SIGKILL in process: from here on the program can change nothing any more."""
 
 
-class InjectingFileSystem(Interposed):
+class Injector:
     """Performs every operation but one, which goes wrong as `fault` says. `fired` tells whether it did.
 
     Nothing is injected without a fault; `count` is the number of operations so far. `kill` ends a real process
     where the fault says so; without it the exception `Killed` stands for that. Raises HarnessError
-    where the operation at the point is another one than the fault was made for.
+    where the operation at the point is another one than the fault was made for. Subclasses know the arguments of the
+    calls.
     """
 
     __slots__ = ("_dead", "_due", "_fault", "_kill", "_pending", "_sticky", "count", "fired")
 
-    def __init__(self, inner: FileSystem, fault: Fault | None, *, kill: Callable[[], None] | None = None) -> None:
-        self._inner = inner
+    def __init__(self, fault: Fault | None, *, kill: Callable[[], None] | None = None) -> None:
         self._kill = kill
         self.count = 0
         self.fired = 0
@@ -45,6 +45,17 @@ class InjectingFileSystem(Interposed):
         self._pending: Fault | None = None
         self._sticky: Fault | None = None
         self._dead = False
+
+    def _creates(self, op: Op, arguments: tuple[Any, ...]) -> bool:
+        """Whether it is an open that may create."""
+        raise NotImplementedError
+
+    def _shortened(self, op: Op, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:
+        """The arguments with which only so many bytes are transferred."""
+        raise NotImplementedError
+
+    def _lose(self, op: Op, arguments: tuple[Any, ...]) -> None:
+        """What the failure of an operation means comes true, where this can be told."""
 
     def _call(self, op: Op, method: Callable[..., Result], *arguments: Any) -> Result:
         index = self.count
@@ -57,7 +68,7 @@ class InjectingFileSystem(Interposed):
     def _watched(self, index: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if self._dead:
             raise Killed
-        if self._sticky is not None and self._sticky.lasts_over(op, creates=_creates(op, arguments)):
+        if self._sticky is not None and self._sticky.lasts_over(op, creates=self._creates(op, arguments)):
             return self._fail(self._sticky.error, op, method, arguments)
         if self._pending is not None and op.transfers:
             error = self._pending.error
@@ -85,9 +96,7 @@ class InjectingFileSystem(Interposed):
 
     def _fail(self, number: int, op: Op, method: Callable[..., Any], arguments: tuple[Any, ...]) -> NoReturn:
         """The operation fails, and what its failure means comes true."""
-        if op in (Op.FSYNC, Op.CLOSE) and isinstance(self._inner, MemoryFileSystem):
-            # These two report that earlier writes were lost (fsync(2), close(2)); a real file system loses none here.
-            self._inner.lose_unsynced(arguments[0], at_close=op is Op.CLOSE)
+        self._lose(op, arguments)
         if op is Op.CLOSE:
             method(*arguments)  # the descriptor is gone all the same (close(2), NOTES)
         raise _os_error(number)
@@ -97,7 +106,7 @@ class InjectingFileSystem(Interposed):
         if form is Form.ERRNO or (form is Form.CUT and not fault.byte):
             return self._fail(fault.error, op, method, arguments)
         if form in (Form.SHORT, Form.CUT):
-            return method(*_shortened(op, arguments, fault.byte or 0)) if fault.byte else 0
+            return method(*self._shortened(op, arguments, fault.byte or 0)) if fault.byte else 0
         if form is Form.SIGNAL:
             send_signal(fault.what)
             return method(*arguments)
@@ -110,7 +119,7 @@ class InjectingFileSystem(Interposed):
             raise exception_named(fault.what)
         if form is Form.KILL:
             if fault.byte:
-                method(*_shortened(op, arguments, fault.byte))
+                method(*self._shortened(op, arguments, fault.byte))
             self._dead = True
             self._due = 0
             if self._kill is not None:
@@ -119,18 +128,31 @@ class InjectingFileSystem(Interposed):
         raise HarnessError(f"{fault.id} cannot be injected into an operation")
 
 
-def _creates(op: Op, arguments: tuple[Any, ...]) -> bool:
-    return op is Op.OPEN and bool(arguments[1] & os.O_CREAT)
+class InjectingFileSystem(Injector, Interposed):
+    """An injector of calls of the port."""
 
+    __slots__ = ("_inner",)
 
-def _shortened(op: Op, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:
-    if op is Op.PWRITE:
-        fd, data, offset = arguments
-        return fd, memoryview(data)[:size_bytes], offset
-    if op is Op.COPY_RANGE:
-        source_fd, target_fd, _, source_offset, target_offset = arguments
-        return source_fd, target_fd, size_bytes, source_offset, target_offset
-    raise HarnessError(f"{op} moves no bytes and cannot be cut")
+    def __init__(self, inner: FileSystem, fault: Fault | None, *, kill: Callable[[], None] | None = None) -> None:
+        super().__init__(fault, kill=kill)
+        self._inner = inner
+
+    def _creates(self, op: Op, arguments: tuple[Any, ...]) -> bool:
+        return op is Op.OPEN and bool(arguments[1] & os.O_CREAT)
+
+    def _shortened(self, op: Op, arguments: tuple[Any, ...], size_bytes: int) -> tuple[Any, ...]:
+        if op is Op.PWRITE:
+            fd, data, offset = arguments
+            return fd, memoryview(data)[:size_bytes], offset
+        if op is Op.COPY_RANGE:
+            source_fd, target_fd, _, source_offset, target_offset = arguments
+            return source_fd, target_fd, size_bytes, source_offset, target_offset
+        raise HarnessError(f"{op} moves no bytes and cannot be cut")
+
+    def _lose(self, op: Op, arguments: tuple[Any, ...]) -> None:
+        """fsync(2) and close(2) report that earlier writes were lost; a real file system loses none here."""
+        if op in (Op.FSYNC, Op.CLOSE) and isinstance(self._inner, MemoryFileSystem):
+            self._inner.lose_unsynced(arguments[0], at_close=op is Op.CLOSE)
 
 
 def exception_named(what: str) -> BaseException:

@@ -14,10 +14,9 @@ Result = TypeVar("Result")
 class Interposed:
     """A file system that hands every call on to `inner` through one hook. Subclasses say what the hook does."""
 
-    __slots__ = ("_inner",)
+    __slots__ = ()  # so that a subclass can have another base that has some
 
-    def __init__(self, inner: FileSystem) -> None:
-        self._inner = inner
+    _inner: FileSystem
 
     def _call(self, op: Op, method: Callable[..., Result], *arguments: Any) -> Result:
         raise NotImplementedError

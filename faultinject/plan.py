@@ -7,10 +7,10 @@ representatives, under a lemma of spec/saving.md whose side condition the sweep 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from faultinject.faults import (
     ERRNOS,
@@ -22,7 +22,6 @@ from faultinject.faults import (
     Form,
 )
 from faultinject.ops import Operation, Trace
-from faultinject.target import Prepared
 
 SECTOR_BYTES = 512
 """A write inside one aligned sector of a published file is done wholly or not at all (KVS-ATOM-1)."""
@@ -35,6 +34,18 @@ REPEATS_EXHAUSTIVE = 8
 
 INTERIOR = "KVS-CLASS-1"
 REPEATED = "KVS-CLASS-2"
+
+
+class Producing(Protocol):
+    """What is known of the producer of a payload, which can be at fault as well; see `Prepared`."""
+
+    @property
+    def payload_bytes(self) -> int | None:
+        """Size of the payload whose producer can be made to fail, None where there is none."""
+
+    @property
+    def payload_is_counted(self) -> bool:
+        """Whether a payload of another size than predicted must fail the operation."""
 
 
 class Group(NamedTuple):
@@ -114,7 +125,7 @@ _EXCEPTIONS = (INJECTED_ERROR, KEYBOARD_INTERRUPT)
 _Item = TypeVar("_Item")
 
 
-def plan(fault_class: FaultClass, prepared: Prepared, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
+def plan(fault_class: FaultClass, prepared: Producing, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
     """The groups of one class, in the order of the run. Raises ValueError for a class that is not planned here."""
     if fault_class is FaultClass.ERROR:
         yield from _errors(prepared, recorded, exhaustive)
@@ -126,7 +137,7 @@ def plan(fault_class: FaultClass, prepared: Prepared, recorded: Recorded, *, exh
         raise ValueError(f"class {fault_class} is not swept in process")
 
 
-def _errors(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
+def _errors(prepared: Producing, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     for operations in alike_operations(recorded, exhaustive):
         for number in ERRNOS[operations[0].op]:
             for sticky in (False, True):
@@ -158,7 +169,7 @@ def _kill(operation: Operation) -> Fault:
     return Fault(FaultClass.KILL, Form.KILL, operation.index, operation.op)
 
 
-def _interrupts(prepared: Prepared, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
+def _interrupts(prepared: Producing, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     wanted = [(Form.SIGNAL, what) for what in SIGNALS]
     wanted += [(form, what) for what in _EXCEPTIONS for form in (Form.RAISE_BEFORE, Form.RAISE_AFTER)]
     for operations in alike_operations(recorded, exhaustive):
@@ -306,35 +317,51 @@ def _payload_at(form: Fault, byte: int) -> Fault:
     return replace(form, byte=byte)
 
 
-def pairs(recorded: Recorded, trace_of: Callable[[Fault], Trace], *, exhaustive: bool) -> Iterator[Group]:
+def _every_errno(operation: Operation) -> Sequence[int]:
+    return ERRNOS[operation.op]
+
+
+def pairs(
+    recorded: Recorded,
+    trace_of: Callable[[Fault], Trace],
+    *,
+    exhaustive: bool,
+    errnos: Callable[[Operation], Sequence[int]] = _every_errno,
+) -> Iterator[Group]:
     """A failure and an interruption of every operation, each with a second fault while it is cleaned up.
 
-    `trace_of` gives the run under the first fault alone: what comes after it is the cleaning-up.
+    `trace_of` gives the run under the first fault alone: what comes after it is the cleaning-up. errnos: with which
+    an operation may fail.
     """
     for operations in alike_operations(recorded, exhaustive):
-        numbers = ERRNOS[operations[0].op]
+        numbers = errnos(operations[0])
         number = next((n for n in (errno.ENOSPC, errno.EIO) if n in numbers), numbers[0])
         interrupted = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_AFTER, what=KEYBOARD_INTERRUPT)
         for make in (partial(_errno, number=number), interrupted):
             firsts = [make(operation) for operation in spread_out(operations)]
             tails = [_tail(trace_of(first), first) for first in firsts]
             if len({tuple(op.op for op in tail) for tail in tails}) == 1:
-                yield from _second_faults(firsts, tails, len(operations))
+                yield from _second_faults(firsts, tails, len(operations), errnos)
             else:  # they are not cleaned up alike: the class is not used (KVS-CLASS-3)
                 for operation in operations:
                     first = make(operation)
-                    yield from _second_faults([first], [_tail(trace_of(first), first)], 1)
+                    yield from _second_faults([first], [_tail(trace_of(first), first)], 1, errnos)
 
 
 def _tail(trace: Trace, first: Fault) -> list[Operation]:
     return [operation for operation in trace if operation.index > first.index]
 
 
-def _second_faults(firsts: list[Fault], tails: list[list[Operation]], points: int) -> Iterator[Group]:
+def _second_faults(
+    firsts: list[Fault],
+    tails: list[list[Operation]],
+    points: int,
+    errnos: Callable[[Operation], Sequence[int]],
+) -> Iterator[Group]:
     """Every second fault at every place of the cleaning-up, after each of the first faults."""
     raised = partial(_raise, fault_class=FaultClass.ERROR, form=Form.RAISE_BEFORE)
     for places in zip(*tails, strict=True):
-        makes: list[Callable[[Operation], Fault]] = [partial(_errno, number=number) for number in ERRNOS[places[0].op]]
+        makes: list[Callable[[Operation], Fault]] = [partial(_errno, number=number) for number in errnos(places[0])]
         makes += [partial(raised, what=what) for what in _EXCEPTIONS]
         for make in makes:
             faults = tuple(first.then(make(place)) for first, place in zip(firsts, places, strict=True))

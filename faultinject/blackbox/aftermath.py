@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from faultinject.blackbox.checkers import Checker, CommandChecker, Stage
+from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.formats import format_of
 from faultinject.blackbox.judge import Judge
 from faultinject.blackbox.masks import Masks
@@ -17,6 +19,7 @@ from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.started import Program
 from faultinject.blackbox.state import State
 from faultinject.blackbox.subject import Audited, with_directory
+from faultinject.ops import Trace
 from faultinject.oracle import Finding, Kind, Reported
 
 Findings = tuple[Finding, ...]
@@ -65,14 +68,22 @@ class Known(Protocol):
         """What is not compared."""
 
 
-class Scene(Protocol):
-    """Where states are put and programs run on them; see `Place`."""
+class RecordedRun(Known, Protocol):
+    """With the run that was recorded."""
 
-    audited: Audited
+    @property
+    def trace(self) -> Trace:
+        """Its operations."""
+
+    @property
+    def crashes(self) -> Crashes:
+        """Every state that it goes through."""
+
+
+class Directories(Protocol):
+    """Where states are put."""
+
     directory: str
-
-    def program(self, command: tuple[str, ...] | None = None) -> Program:
-        """The audited program, or another command, to be run here."""
 
     def put(self, state: State) -> None:
         """Makes the watched directories hold this state."""
@@ -80,28 +91,53 @@ class Scene(Protocol):
     def read(self) -> State:
         """What is there now."""
 
+
+class Scene(Directories, Protocol):
+    """Where programs run on states; see `Place`."""
+
+    audited: Audited
+
+    def program(self, command: tuple[str, ...] | None = None) -> Program:
+        """The audited program, or another command, to be run here."""
+
     def run_plainly(self, program: Program) -> Plainly:
         """A run at which nobody looks."""
+
+
+class ContentJudge(Protocol):
+    """Judges what a directory holds; see `CommandChecker`."""
+
+    def judge(self, directory: str, reported: Reported, stage: Stage, *, acknowledged: bool) -> Findings:
+        """The violations that its content shows. Raises HarnessError where there is no verdict."""
 
 
 class Aftermath:
     """Judges outcomes in one place. Outcomes that are alike are judged once, and repeated once.
 
-    checker: what the format knows of its files. command: decides on content in place of the byte rules. states,
-    seconds: how many different ones have been judged in full, and how long that took.
+    again: runs the program once more. recovery: runs its recovery, None where it has none. checker: what the format
+    knows of its files. judge: of content. content: whether the byte rules hold as well. states, seconds: how many
+    different ones have been judged in full, and how long that took.
     """
 
-    def __init__(self, baseline: Known, place: Scene, checker: Checker | None, command: CommandChecker | None) -> None:
+    def __init__(
+        self,
+        baseline: Known,
+        place: Directories,
+        again: Callable[[], Plainly],
+        recovery: Callable[[], Plainly] | None,
+        checker: Checker | None = None,
+        judge: ContentJudge | None = None,
+        *,
+        content: bool = True,
+    ) -> None:
         self.checker = checker
         self._place = place
-        self._program = place.program()
-        self._command = command
-        recover = place.audited.recover
-        self._recovery = None if recover is None else place.program(recover)
-        content = command is None
+        self._again = again
+        self._recovery = recovery
+        self._content_judge = judge
         self._judge = Judge(baseline.old, baseline.new, baseline.masks, checker, content=content)
-        again = baseline.again
-        self._onward = None if again is None else Judge(baseline.old, again, baseline.masks, checker, content=content)
+        onward = baseline.again
+        self._onward = None if onward is None else Judge(baseline.old, onward, baseline.masks, checker, content=content)
         self.states = 0
         self.seconds = 0.0
         self._known: dict[Hashable, Judged] = {}
@@ -164,7 +200,7 @@ class Aftermath:
         left = {finding.name for finding in found if finding.kind is Kind.TEMP_LEAKED}
         if crashed and self._recovery is not None:
             self._put(state, there=there, now=True)
-            ran = self._place.run_plainly(self._recovery)
+            ran = self._recovery()
             found = ()
             if ran.timed_out or ran.reported is not Reported.SUCCESS:
                 found = (Finding(Kind.ORPHAN_UNRECLAIMED, "", f"the recovery failed: {ran.said}"),)
@@ -192,7 +228,7 @@ class Aftermath:
 
     def _put(self, state: State, *, there: bool, now: bool = False) -> bool:
         """Makes the place hold the state, where a command is to look at it or a program to run on it."""
-        if not there and (now or self._command is not None):
+        if not there and (now or self._content_judge is not None):
             self._place.put(state)
             return True
         return there
@@ -202,9 +238,9 @@ class Aftermath:
         if stage is Stage.REPEATED and found and self._onward is not None:
             # On top of the new content a program that adds to it comes to what two runs come to.
             found = self._onward.judge(state, reported, stage) and found
-        if self._command is not None:
+        if self._content_judge is not None:
             acknowledged = reported is Reported.SUCCESS
-            found += self._command.judge(self._place.directory, reported, stage, acknowledged=acknowledged)
+            found += self._content_judge.judge(self._place.directory, reported, stage, acknowledged=acknowledged)
         return found
 
     def _repeat(self, state: State, *, there: bool) -> Step | None:
@@ -217,7 +253,7 @@ class Aftermath:
         if self._onward is None and not self._judge.judge(state, Reported.SUCCESS, Stage.FAULT):
             return None  # it has succeeded, and a second run on top fails without any fault too
         self._put(state, there=there, now=True)
-        ran = self._place.run_plainly(self._program)
+        ran = self._again()
         if ran.timed_out:
             found: Findings = (Finding(Kind.NEVER_HEALS, "", f"the repetition {ran.said}"),)
         else:
@@ -235,6 +271,8 @@ def lost(finding: Finding) -> Finding:
 def aftermath_of(baseline: Known, place: Scene) -> Aftermath:
     """With the checkers that the user of the program has asked for."""
     audited = place.audited
+    again = partial(place.run_plainly, place.program())
+    recovery = None if audited.recover is None else partial(place.run_plainly, place.program(audited.recover))
     command = None
     if audited.check is not None:
         command = CommandChecker(
@@ -242,7 +280,8 @@ def aftermath_of(baseline: Known, place: Scene) -> Aftermath:
             working_directory=place.program().directory,
             timeout_seconds=audited.timeout_seconds,
         )
-    return Aftermath(baseline, place, format_of(audited).checker, command)
+    checker = format_of(audited).checker
+    return Aftermath(baseline, place, again, recovery, checker, command, content=command is None)
 
 
 def _digest(state: State) -> bytes:

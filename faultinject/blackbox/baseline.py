@@ -68,11 +68,16 @@ class Baseline:
 
     def canonical(self, name: str) -> str:
         """One name for all names that differ from run to run, those of temp files included."""
-        head, slash, tail = name.rpartition("/")
-        for pattern in self.patterns:
-            if pattern.matches(tail):
-                return f"{head}{slash}{pattern.canonical}"
-        return self.masks.path(name)
+        return canonical(name, self.patterns, self.masks)
+
+
+def canonical(name: str, patterns: tuple[Pattern, ...], masks: Masks) -> str:
+    """One name for all names that differ from run to run. patterns: of names of temp files."""
+    head, slash, tail = name.rpartition("/")
+    for pattern in patterns:
+        if pattern.matches(tail):
+            return f"{head}{slash}{pattern.canonical}"
+    return masks.path(name)
 
 
 @dataclass(slots=True)
@@ -169,18 +174,21 @@ def _first(key: AuditedStart, seed: Path, place: Place) -> _First:
         raise UnusableError("it changes nothing in the watched directories")
     crashes = Crashes(Tree.of(old, inodes, place.roots.limit_bytes), ran.trace)
     if not crashes.end.same(new):
-        raise HarnessError(f"what the program left is not what its recorded calls come to: {_unlike(crashes.end, new)}")
+        what = unlike(crashes.end, new)
+        raise HarnessError(f"what the program left is not what its recorded calls come to: {what}; {_OUTSIDE}")
     again = place.read() if place.run_plainly(program).reported is Reported.SUCCESS else None
     place.restore()  # directories besides the scratch directory are those of the next place, too
     return _First(key, seed, old, new, again, ran, crashes, time.monotonic())
 
 
-def _unlike(model: Tree, real: State) -> str:
+_OUTSIDE = "what directories from outside hold cannot be recorded, nor what other programs do"
+
+
+def unlike(model: Tree, real: State) -> str:
     """Where they differ, for people."""
     computed = model.state()
     names = [name for name in sorted(computed.keys() | real.keys()) if computed.get(name) != real.get(name)]
-    whose = "what directories from outside hold cannot be recorded, nor what other programs do"
-    return f"{', '.join(map(repr, names[:5]))}{' and more' if len(names) > 5 else ''}; {whose}"
+    return f"{', '.join(map(repr, names[:5]))}{' and more' if len(names) > 5 else ''}"
 
 
 def _second(first: _First, place: Place, normalise: Normalise | None) -> Baseline:
@@ -214,7 +222,7 @@ def _second(first: _First, place: Place, normalise: Normalise | None) -> Baselin
         0.0,
         False,
         tuple(notes),
-        _patterns(first.ran.trace, ran.trace),
+        patterns_of(first.ran.trace, ran.trace),
         seconds,
         _ordinals(first.ran, ran),
         [operation.data for operation in first.ran.trace] != [operation.data for operation in ran.trace],
@@ -227,7 +235,7 @@ def _ordinals(one: Ran, other: Ran) -> Ordinals:
     return other.ordinals if steps[0] == steps[1] else Ordinals()
 
 
-def _patterns(one: Trace, other: Trace) -> tuple[Pattern, ...]:
+def patterns_of(one: Trace, other: Trace) -> tuple[Pattern, ...]:
     """Of the names that the same operation uses in two runs and that are not the same."""
     if one.shape() != other.shape():
         return ()

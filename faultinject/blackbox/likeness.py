@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from faultinject.blackbox.baseline import Baseline
+from typing import Protocol
+
+from faultinject.blackbox.aftermath import Known
 from faultinject.blackbox.state import Node, State
 
 
-def are_alike(baseline: Baseline, one: State, other: State) -> bool:
+class Compared(Known, Protocol):
+    """What is known of what differs from run to run; see `Baseline`."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether two runs without a fault write other bytes."""
+
+    def canonical(self, name: str) -> str:
+        """One name for all names that differ from run to run."""
+
+
+def are_alike(baseline: Compared, one: State, other: State) -> bool:
     """Whether two states are the same under canonical names."""
     first = {baseline.canonical(key): node for key, node in one.items()}
     second = {baseline.canonical(key): node for key, node in other.items()}
@@ -17,7 +30,7 @@ def are_alike(baseline: Baseline, one: State, other: State) -> bool:
     return len(ours) == len(theirs) and all(_same(baseline, "", *nodes) for nodes in zip(ours, theirs, strict=True))
 
 
-def _same(baseline: Baseline, path: str, one: Node, other: Node) -> bool:
+def _same(baseline: Compared, path: str, one: Node, other: Node) -> bool:
     """Of a temp file nobody knows where in it is what differs from run to run: then its size is compared."""
     if baseline.masks.same(path, one, other):
         return True

@@ -49,14 +49,18 @@ _Part = tuple[int, Iterable[Group]]
 """Groups that begin at one operation, and its index."""
 
 
-def errors(recorded: Recorded, *, exhaustive: bool, dense: bool) -> Iterator[Group]:
-    """Class error. `dense`: points cost little, so the full disk and the short write come after every byte."""
+def errors(recorded: Recorded, *, exhaustive: bool, dense: bool, limits: bool = True) -> Iterator[Group]:
+    """Class error. `dense`: points cost little, so the full disk and the short write come after every byte.
+
+    limits: whether a file meets its limit as well; in process that would be one of the harness, too.
+    """
     parts: list[_Part] = [
         (operations[0].index, _errnos(recorded, operations)) for operations in alike_operations(recorded, exhaustive)
     ]
     for form in _CUTS:
         parts += _cut_everywhere(recorded, form, exhaustive or (dense and form in DENSE))
-    parts += _limits(recorded, FaultClass.ERROR, IGNORED, exhaustive)
+    if limits:
+        parts += _limits(recorded, FaultClass.ERROR, IGNORED, exhaustive)
     parts.sort(key=lambda part: part[0])
     return chain.from_iterable(groups for _, groups in parts)
 
@@ -92,6 +96,15 @@ def moved_bytes(recorded: Recorded) -> int:
     return sum(transfer.size_bytes for transfer in recorded.transfers())
 
 
+def true_errnos(operation: Operation) -> list[int]:
+    """With which an operation may fail.
+
+    EEXIST said of a name that is not there programs take for a success (KVS-AUDIT-5).
+    """
+    exclusive = operation.op is Op.OPEN and operation.flags & os.O_EXCL
+    return [number for number in ERRNOS[operation.op] if number != errno.EEXIST or exclusive]
+
+
 def _errnos(recorded: Recorded, operations: list[Operation]) -> Iterator[Group]:
     first = operations[0]
     if first.op is Op.STORE:
@@ -99,9 +112,7 @@ def _errnos(recorded: Recorded, operations: list[Operation]) -> Iterator[Group]:
         return
     if not first.op.fails or first.call == "sync":  # sync(2) has no way to report an error
         return
-    for number in ERRNOS[first.op]:
-        if number == errno.EEXIST and not (first.op is Op.OPEN and first.flags & os.O_EXCL):
-            continue  # said of a name that is not there, and programs take it for a success (KVS-AUDIT-5)
+    for number in true_errnos(first):
         for sticky in (False,) if number == errno.EEXIST else (False, True):
             yield one_point_each(recorded, operations, partial(_errno, number=number, sticky=sticky))
 

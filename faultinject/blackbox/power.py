@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from faultinject.blackbox.aftermath import Aftermath
-from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.aftermath import Aftermath, RecordedRun
 from faultinject.blackbox.checkers import Checker
 from faultinject.blackbox.state import Node, NodeKind, State
 from faultinject.faults import Fault
@@ -41,7 +40,7 @@ class PowerAudit:
 
     def __init__(
         self,
-        baseline: Baseline,
+        baseline: RecordedRun,
         aftermath: Aftermath,
         published: frozenset[int],
         rerun: Callable[[Fault], Rerun | None],
@@ -87,7 +86,7 @@ class PowerAudit:
         return all(finding.kind in LEFT_OVER for finding in found)
 
 
-def _recorded(baseline: Baseline) -> Rerun:
+def _recorded(baseline: RecordedRun) -> Rerun:
     """The run without a fault."""
     names, _, by_inode = baseline.crashes.before(0).parts()
     inodes = {identity: inode for inode, identity in by_inode.items()}
@@ -95,7 +94,7 @@ def _recorded(baseline: Baseline) -> Rerun:
     return Rerun(baseline.trace, Reported.SUCCESS, known)
 
 
-def _run_of(baseline: Baseline, checker: Checker | None, published: frozenset[int], ran: Rerun) -> PowerRun:
+def _run_of(baseline: RecordedRun, checker: Checker | None, published: frozenset[int], ran: Rerun) -> PowerRun:
     trace = ran.trace
     at = next((one.index for one in trace if one.op is Op.ACKNOWLEDGE), len(trace))
     return PowerRun(
@@ -141,7 +140,7 @@ def _made(by: object) -> Node:
     return Node(Node.special(by.flags, 0).kind, data, stat.S_IMODE(by.flags))
 
 
-def _right(baseline: Baseline, checker: Checker | None, path: str) -> Sequence[Right]:
+def _right(baseline: RecordedRun, checker: Checker | None, path: str) -> Sequence[Right]:
     """The old and the new contents of a path; none where it is a leftover, whose content nobody asks for."""
     canonical = baseline.masks.path(path)
     ranges = [*baseline.masks.ranges.get(canonical, ())]

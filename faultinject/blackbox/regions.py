@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from faultinject.blackbox.baseline import Baseline
+from faultinject.blackbox.aftermath import RecordedRun
 from faultinject.blackbox.state import NodeKind
 from faultinject.ops import Op, Operation
 from faultinject.plan import Recorded
 
 
-def regions_of(baseline: Baseline) -> dict[str, tuple[int, int]]:
+def regions_of(baseline: RecordedRun) -> dict[str, tuple[int, int]]:
     """Where each file that the program makes or changes lies, all of them laid end to end."""
     regions = {}
     start = 0
@@ -19,7 +19,7 @@ def regions_of(baseline: Baseline) -> dict[str, tuple[int, int]]:
     return regions
 
 
-def recorded_of(baseline: Baseline) -> Recorded:
+def recorded_of(baseline: RecordedRun) -> Recorded:
     """The trace, with the place that each written file has among the regions at the end."""
     regions = regions_of(baseline)
     tree = baseline.crashes.end
@@ -35,7 +35,7 @@ def recorded_of(baseline: Baseline) -> Recorded:
     return Recorded(baseline.trace, None, shifts, published)
 
 
-def _grows(baseline: Baseline, transfer: Operation) -> bool:
+def _grows(baseline: RecordedRun, transfer: Operation) -> bool:
     """Whether it writes behind the end that its file has by then."""
     _, contents, by_inode = baseline.crashes.before(transfer.index).parts()
     identity = by_inode.get(transfer.inode or -1)
