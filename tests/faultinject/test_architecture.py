@@ -35,13 +35,15 @@ LAYERS = [
     {"report.junit"},
     {"report.replay", "terminal", "profile_option"},
     {"blackbox"},
+    {"inprocess"},
+    {"pytest_plugin"},
     {"kvc_checker", "powercut"},
     {"selftest"},
     {"cli"},
 ]
 """The modules of a package of its own stand together in one layer."""
 
-PACKAGES = ("persistence", "blackbox", "powercut", "selftest")
+PACKAGES = ("persistence", "blackbox", "inprocess", "powercut", "selftest")
 SPEAKS_TO_PEOPLE = {"terminal", "profile_option"}
 """Modules beside the command lines that know of arguments and of tables: they are parts of several command lines."""
 
