@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from faultinject.coverage import Run, Violation
-    from faultinject.inprocess.sweep import FunctionSweep
+    from faultinject.inprocess.sweep import FunctionSweep, Shown
 
 _POINTS, _COVERED, _VIOLATIONS = "fault_points", "fault_points_covered", "fault_violations"
 _SHOWN_MAX = 8
@@ -67,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if tests:
         terminalreporter.write_line(
             f"faultinject: {totals[_COVERED]:,} of {totals[_POINTS]:,} fault points covered in {tests} "
-            f"test{'' if tests == 1 else 's'}, {totals[_VIOLATIONS]:,} violations"
+            f"test{'' if tests == 1 else 's'}, {_violations(totals[_VIOLATIONS])}"
         )
 
 
@@ -89,12 +89,12 @@ class _Reporting:
             merged |= mark.kwargs
         return merged | {name: value for name, value in given.items() if value is not None}
 
-    def _note(self, runs: Sequence[Run], document: dict[str, Any]) -> None:
+    def _note(self, runs: Sequence[Run], document: dict[str, Any], violations: int) -> None:
         counts = [count for run in runs for count in run.classes.values()]
         self._item.user_properties += [
             (_POINTS, sum(count.points for count in counts)),
             (_COVERED, sum(count.covered for count in counts)),
-            (_VIOLATIONS, sum(len(run.violations) for run in runs)),
+            (_VIOLATIONS, violations),
         ]
         folder = self._config.getoption("--fault-report")
         self._done += 1
@@ -118,7 +118,7 @@ class _Reporting:
         broken = sum(count.harness_errors for count in counts)
         missed = sum(count.not_measured for count in counts)
         covered, points = sum(count.covered for count in counts), sum(count.points for count in counts)
-        said = [f"{covered:,} of {points:,} fault points covered, {len(blocks)} violations, {_level(reached)}"]
+        said = [f"{covered:,} of {points:,} fault points covered, {_violations(len(blocks))}, {_level(reached)}"]
         problems = list(dict.fromkeys(problem for run in runs for problem in run.problems))
         notes = list(dict.fromkeys(note for run in runs for note in run.notes))
         failed = bool(blocks) or bool(broken)
@@ -141,17 +141,21 @@ class _Reporting:
             pytest.fail("\n".join([*said, *shown, *tail]))
 
 
+def _violations(count: int) -> str:
+    return f"{count:,} violation{'' if count == 1 else 's'}"
+
+
 def _level(reached: int | None) -> str:
     names = {None: "level not decided", 0: "not even level L1 (error-safe)"}
     return names.get(reached) or f"level L{reached}"
 
 
-def _block(start: str, violation: Violation) -> list[str]:
-    """A violation in lines: what, where, what was seen, what to do."""
+def _block(starts: list[str], violation: Violation) -> list[str]:
+    """A violation in lines: what, where, what was seen, what to do. starts: those from which it shows."""
     finding = violation.finding
     where = f", byte {violation.offset} ({violation.region})" if violation.offset is not None else ""
     lines = [
-        f"{finding.kind} ({finding.kind.clause}), start {start}, {violation.points:,} points",
+        f"{finding.kind} ({finding.kind.clause}), start {' and '.join(starts)}, {violation.points:,} points",
         f"  at     {violation.operation}{where}",
         f"  fault  {violation.fault.id}",
         f"  found  {finding.name!r}: {finding.detail}",
@@ -206,19 +210,25 @@ class FaultSweep(_Reporting):
         _check_level(level)
         wanted.setdefault("classes", _CLASSES[level or 3])
         is_worker = "PYTEST_XDIST_WORKER" in os.environ  # the processors have work already
+        problem = ""
         try:
             swept = sweep_function(save, **wanted, jobs=1 if is_worker else None)
         except (UnusableError, NestedError) as error:
-            pytest.fail(f"it cannot be swept: {error}")
+            problem = f"it cannot be swept: {error}"
         except HarnessError as error:
-            pytest.fail(f"harness-error: {error}")
-        self._note(swept.runs, swept.document())
+            problem = f"harness-error: {error}"
+        if problem:
+            pytest.fail(problem)  # outside of the handler: the frames of the harness say nothing to people
+        alike: dict[Hashable, list[Shown]] = {}
+        for one in swept.shown:
+            alike.setdefault(one.violation.cause, []).append(one)
         blocks = []
-        for shown in swept.shown:
-            lines = _block(shown.start, shown.violation)
-            lines += [f"  {'left  ' if not place else '      '} {one}" for place, one in enumerate(shown.left)]
+        for shown, *others in alike.values():
+            lines = _block([shown.start, *(other.start for other in others)], shown.violation)
+            lines += [f"  {'      ' if place else 'left  '} {left}" for place, left in enumerate(shown.left)]
             replay = f"fault_sweep(..., only={shown.id!r}), or pytest --fault-replay {shown.id!r}"
             blocks.append("\n".join([*lines, f"  replay {replay}"]))
+        self._note(swept.runs, swept.document(), len(blocks))
         only_one = wanted.get("only") is not None
         self._judge(swept.runs, blocks, swept.level, None if only_one else level, allowed)
         return swept
@@ -283,6 +293,7 @@ class FaultAudit(_Reporting):
             timeout_seconds=wanted.get("timeout_seconds", 60),
         )
         chosen = [FaultClass(one) for one in wanted.get("classes") or _CLASSES[level or 3]]
+        problem = ""
         try:
             runs = audit_here(
                 audited,
@@ -291,11 +302,17 @@ class FaultAudit(_Reporting):
                 profiles=tuple(wanted.get("profiles", (STRICT,))),
             )
         except (UnusableError, LaunchError) as error:
-            pytest.fail(f"it cannot be audited: {error}")
+            problem = f"it cannot be audited: {error}"
         except HarnessError as error:
-            pytest.fail(f"harness-error: {error}")
-        self._note(runs, document(runs))
-        blocks = ["\n".join(_block(run.target.scenario, violation)) for run in runs for violation in run.violations]
+            problem = f"harness-error: {error}"
+        if problem:
+            pytest.fail(problem)
+        alike: dict[Hashable, list[tuple[str, Violation]]] = {}
+        for run in runs:
+            for violation in run.violations:
+                alike.setdefault(violation.cause, []).append((run.target.scenario, violation))
+        blocks = ["\n".join(_block([start for start, _ in some], some[0][1])) for some in alike.values()]
+        self._note(runs, document(runs), len(blocks))
         self._judge(runs, blocks, level_of(runs), level, bool(wanted.get("allow_not_measured")))
         return runs
 

@@ -93,7 +93,7 @@ def _first(saver: Saver, start: str, state: State, scratch: Scratch) -> _First:
         raise UnusableError(f"from the start {start} it fails without any fault: {ran.said}")
     new = scratch.read()
     if new == old:
-        raise UnusableError(f"from the start {start} it changes nothing in the directory")
+        raise UnusableError(f"from the start {start} it leaves the directory as it was: start with other content")
     try:
         crashes = Crashes(Tree.of(old, inodes), ran.trace)
     except ModelError as error:
@@ -106,8 +106,8 @@ def _first(saver: Saver, start: str, state: State, scratch: Scratch) -> _First:
 
 
 _AUDIT = (
-    "bytes were written that no call of Python's os or open shows (a C extension, mmap, another process), so nothing is "
-    "judged: run it as a program under `faultinject audit`, or the fixture fault_audit"
+    "bytes were written that no call of Python's os or open shows (a C extension, mmap, another process), so nothing "
+    "is judged: run it as a program under `faultinject audit`, or the fixture fault_audit"
 )
 
 

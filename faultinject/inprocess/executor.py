@@ -29,7 +29,9 @@ from faultinject.repair import LEFT_OVER
 from faultinject.signals import signals_raise
 from faultinject.swept import Result, Swept, UnsoundRunError
 
-RUN, SYNTHESISED = "run", "synthesised"
+RERUN, SYNTHESISED = "re-run", "synthesised"
+"""The executors, as reports name them."""
+
 CONFIRMED_KILLS = 16
 """Computed kills that are executed too, and compared (KVS-FAULT-5)."""
 
@@ -101,9 +103,9 @@ class FunctionExecutor(Swept):
         self._scratch.put(self.baseline.old)
         ran = run(self._save, self._scratch, fault)
         if not ran.fired:
-            return Result((), "the function did not come to the operation", RUN)
+            return Result((), "the function did not come to the operation", RERUN)
         judged = self.aftermath.of_run(ran.reported, self._scratch.read, there=True)
-        return Result(_excused(judged, ran.excused), executor=RUN)
+        return Result(_excused(judged, ran.excused), executor=RERUN)
 
     def trace(self, fault: Fault) -> Trace:
         """See `Swept.trace`."""

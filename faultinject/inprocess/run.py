@@ -57,9 +57,13 @@ def _call(save: Save, scratch: Scratch, watch: Watch) -> tuple[Reported, str, fr
     except BaseException as error:
         if _is_of_the_user(error):
             raise
-        excused = frozenset(name for name, refused in watch.refused if refused in _chain(error))
+        chain = _chain(error)
+        words = "\n".join(note for link in chain for note in (str(link), *getattr(link, "__notes__", ())))
+        excused = frozenset(
+            name for name, refused in watch.refused if refused in chain or os.path.basename(name) in words
+        )
         said = f"{type(error).__name__}: {error}"
-        for link in _chain(error):
+        for link in chain:
             link.__traceback__ = None  # its frames hold files open
         watch.refused.clear()
         return Reported.FAILURE, said, excused

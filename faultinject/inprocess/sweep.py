@@ -209,6 +209,7 @@ def _joined(runs: list[Run], others: list[Run]) -> list[Run]:
         return runs or others
     for run, other in zip(runs, others, strict=True):
         run.add(other)
+        run.violations.sort(key=lambda violation: violation.fault.id)
     return runs
 
 
@@ -273,13 +274,14 @@ def _described(state: State, baseline: Baseline) -> Iterator[str]:
             continue
         line = f"{name!r}: {len(node.data)} bytes"
         new, old = baseline.new.get(name), baseline.old.get(name)
-        if node == new:
-            line += ", as without a fault" if node != old else ", unchanged"
-        elif node == old:
-            line += ", the old content"
-        elif new is not None:
-            line += f", not the new content from byte {common_bytes(node.data, new.data)} on"
-        yield line + _text(node.data)
+        if node == old:
+            yield f"{line}, the old content" if node != new else f"{line}, as before"
+        elif node == new:
+            yield f"{line}, the new content"
+        else:
+            if new is not None:
+                line += f", not the new content from byte {common_bytes(node.data, new.data)} on"
+            yield line + _text(node.data)
 
 
 def _text(data: bytes) -> str:
