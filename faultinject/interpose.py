@@ -18,6 +18,9 @@ class Interposed:
 
     _inner: FileSystem
 
+    def __init__(self, inner: FileSystem) -> None:
+        self._inner = inner  # type: ignore[misc] # a subclass has the slot
+
     def _call(self, op: Op, method: Callable[..., Result], *arguments: Any) -> Result:
         raise NotImplementedError
 

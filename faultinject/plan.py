@@ -214,7 +214,7 @@ def one_point_each(recorded: Recorded, operations: list[Operation], make: Callab
     return Group(tuple(map(make, chosen)), len(operations), REPEATED, ranges, lambda: map(make, operations))
 
 
-def spread_out(items: list[_Item]) -> list[_Item]:
+def spread_out(items: Sequence[_Item]) -> list[_Item]:
     """The first, second, middle and last of a run (KVS-CLASS-2)."""
     last = len(items) - 1
     return [items[place] for place in sorted({0, min(1, last), len(items) // 2, last})]

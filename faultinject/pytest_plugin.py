@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,12 +150,13 @@ def _level(reached: int | None) -> str:
     return names.get(reached) or f"level L{reached}"
 
 
-def _block(starts: list[str], violation: Violation) -> list[str]:
-    """A violation in lines: what, where, what was seen, what to do. starts: those from which it shows."""
-    finding = violation.finding
+def _block(starts: Sequence[str], same: Sequence[Violation]) -> list[str]:
+    """A violation in lines: what, where, what was seen, what to do. same: of the starts from which it shows."""
+    violation = same[0]
+    finding, points = violation.finding, sum(one.points for one in same)
     where = f", byte {violation.offset} ({violation.region})" if violation.offset is not None else ""
     lines = [
-        f"{finding.kind} ({finding.kind.clause}), start {' and '.join(starts)}, {violation.points:,} points",
+        f"{finding.kind} ({finding.kind.clause}), start {' and '.join(starts)}, {points:,} points",
         f"  at     {violation.operation}{where}",
         f"  fault  {violation.fault.id}",
         f"  found  {finding.name!r}: {finding.detail}",
@@ -223,8 +224,9 @@ class FaultSweep(_Reporting):
         for one in swept.shown:
             alike.setdefault(one.violation.cause, []).append(one)
         blocks = []
-        for shown, *others in alike.values():
-            lines = _block([shown.start, *(other.start for other in others)], shown.violation)
+        for same in alike.values():
+            shown = same[0]
+            lines = _block([one.start for one in same], [one.violation for one in same])
             lines += [f"  {'      ' if place else 'left  '} {left}" for place, left in enumerate(shown.left)]
             replay = f"fault_sweep(..., only={shown.id!r}), or pytest --fault-replay {shown.id!r}"
             blocks.append("\n".join([*lines, f"  replay {replay}"]))
@@ -311,7 +313,7 @@ class FaultAudit(_Reporting):
         for run in runs:
             for violation in run.violations:
                 alike.setdefault(violation.cause, []).append((run.target.scenario, violation))
-        blocks = ["\n".join(_block([start for start, _ in some], some[0][1])) for some in alike.values()]
+        blocks = ["\n".join(_block(*zip(*same, strict=True))) for same in alike.values()]
         self._note(runs, document(runs), len(blocks))
         self._judge(runs, blocks, level_of(runs), level, bool(wanted.get("allow_not_measured")))
         return runs

@@ -28,7 +28,7 @@ class RecordingFileSystem(Interposed):
         *,
         probe: FileSystem | None = None,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._probe = probe or inner
         self._operations: list[Operation] = []
         self._before = before

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from faultinject.blackbox import points
@@ -24,7 +25,7 @@ from faultinject.inprocess.scratch import Scratch
 from faultinject.ops import Trace
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.persistence.profiles import STRICT
-from faultinject.plan import Group, Recorded, pairs, plan
+from faultinject.plan import INTERIOR, Group, Recorded, pairs, plan, spread_out
 from faultinject.repair import LEFT_OVER
 from faultinject.signals import signals_raise
 from faultinject.swept import Result, Swept, UnsoundRunError
@@ -34,6 +35,10 @@ RERUN, SYNTHESISED = "re-run", "synthesised"
 
 CONFIRMED_KILLS = 16
 """Computed kills that are executed too, and compared (KVS-FAULT-5)."""
+
+
+POINTS_MAX = 20_000
+"""A group whose lemma does not apply is run point by point up to this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ class FunctionExecutor(Swept):
     def groups(self, fault_class: FaultClass, recorded: Recorded, *, exhaustive: bool) -> Iterator[Group]:
         """See `Swept.groups`; pairs are of two errors."""
         if fault_class is FaultClass.ERROR:
-            yield from points.errors(recorded, exhaustive=exhaustive, dense=True, limits=False)
+            for group in points.errors(recorded, exhaustive=exhaustive, dense=exhaustive, limits=False):
+                yield from _finer(group, recorded)
             for group in pairs(recorded, self.trace, exhaustive=exhaustive, errnos=points.true_errnos):
                 second = group.faults[0].second
                 if second is not None and second.form is Form.ERRNO:  # an exception in a cleaning-up nobody survives
@@ -163,6 +169,10 @@ class FunctionExecutor(Swept):
         """See `Swept.regions`: one for each file that the function makes or changes, laid end to end."""
         return regions_of(self.baseline)
 
+    def affordable_points(self, group: Group) -> int:  # noqa: ARG002 - each costs the same
+        """See `Swept.affordable_points`: what a user waits for; exhaustive=True knows no limit."""
+        return POINTS_MAX
+
     def operation(self, fault: Fault, recorded: Recorded) -> str:
         """See `Swept.operation`."""
         if fault.fault_class is FaultClass.POWER:
@@ -192,6 +202,29 @@ class FunctionExecutor(Swept):
         ran = run(self._save, self._scratch, fault, record=True)
         self._scratch.read()
         return Rerun(ran.trace, ran.reported, inodes) if ran.fired else None
+
+
+def _finer(group: Group, recorded: Recorded) -> Iterator[Group]:
+    """A large transfer that is cut, in two classes: what is left over goes into a buffer of `io`, or does not fit.
+
+    A smaller class under the same lemma (KVS-CLASS-1): a rest that fits is written later, and only then fails.
+    """
+    first = group.faults[0]
+    size_bytes = recorded.trace[first.index].result
+    border = size_bytes - io.DEFAULT_BUFFER_SIZE
+    if group.lemma != INTERIOR or border <= 1:
+        yield group
+        return
+    start = group.ranges[0][0] - 1 if group.ranges else None
+    for cut_at in (range(1, border), range(border, size_bytes)):
+        some = [replace(first, byte=byte) for byte in spread_out(cut_at)]
+        ranges = () if start is None else ((start + cut_at.start, start + cut_at.stop),)
+        every = partial(_each, first, cut_at)
+        yield Group(tuple(some), len(cut_at), INTERIOR if len(cut_at) > 1 else None, ranges, every)
+
+
+def _each(first: Fault, cut_at: range) -> Iterator[Fault]:
+    return (replace(first, byte=byte) for byte in cut_at)
 
 
 def _excused(judged: Judged, names: frozenset[str]) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from faultinject.blackbox.points import moved_bytes
+from faultinject.blackbox.points import kills as kills_of
 from faultinject.blackbox.regions import recorded_of
 from faultinject.blackbox.state import NodeKind, State
 from faultinject.coverage import Run, Violation
@@ -33,8 +33,8 @@ from faultinject.report.document import document
 from faultinject.report.text import level, verdict
 from faultinject.sweep import CLASSES, Unit, sweep
 
-POOL_BYTES_MIN = 16 * 1024
-"""From so many bytes saved on, a pool of processes is worth starting."""
+POOL_KILLS_MIN = 2_000
+"""From so many kills to judge on, of which other classes have some times as many, processes are worth starting."""
 
 PARTS_A_JOB = 4
 SHOWN_BYTES_MAX = 200
@@ -177,7 +177,7 @@ def _swept(
     fault: Fault | None,
 ) -> list[Run]:
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
-    if pool is None and fault is None and jobs > 1 and _is_large(baselines) and _pickled(saver):
+    if pool is None and fault is None and jobs > 1 and _is_large(baselines, exhaustive) and _pickled(saver):
         with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as own:
             if _arrives(own, saver):
                 return _swept(saver, baselines, classes, profiles, exhaustive, own, jobs, fault)
@@ -213,8 +213,9 @@ def _joined(runs: list[Run], others: list[Run]) -> list[Run]:
     return runs
 
 
-def _is_large(baselines: list[Baseline]) -> bool:
-    return sum(moved_bytes(recorded_of(baseline)) for baseline in baselines) >= POOL_BYTES_MIN
+def _is_large(baselines: list[Baseline], exhaustive: bool) -> bool:
+    kills = (kills_of(recorded_of(baseline), exhaustive=exhaustive, limits=False) for baseline in baselines)
+    return sum(len(group.faults) for groups in kills for group in groups) >= POOL_KILLS_MIN
 
 
 def _pickled(saver: Saver) -> bool:

@@ -144,7 +144,9 @@ def test_reports_are_written_by_the_schema_also_by_workers(project: pytest.Pytes
 
 
 def test_a_large_save_is_swept_in_a_pool_of_processes(project: pytest.Pytester) -> None:
-    project.makepyfile(big="def save(d):\n    (d / 'x').write_bytes(bytes(range(256)) * 100)\n")
+    project.makepyfile(
+        big="def save(d):\n    (d / 'x').write_bytes(bytes(range(256)))\n    for n in range(8):\n        (d / f'x{n}').write_bytes(bytes(range(256)))\n"
+    )
     made(
         project,
         "import big\n"

@@ -393,3 +393,73 @@ def test_open_refuses_what_the_real_one_refuses(tmp_path: Path) -> None:
 
 def _text(file: Any) -> Any:
     return file.read() if file.readable() else None
+
+
+# Hostile directories
+
+
+def test_names_that_are_no_text_and_special_files_are_no_trouble() -> None:
+    odd = os.fsdecode(b"new\nline \xff")
+
+    def fill(directory: Path) -> None:
+        os.mkfifo(directory / "pipe")
+        os.symlink("/nowhere", directory / "dangling")
+        with open(directory / "sparse", "wb") as sparse:
+            sparse.truncate(1 << 20)
+
+    def save(directory: Path) -> None:
+        temp = directory / f"{odd}.tmp"
+        try:
+            temp.write_bytes(b"new")
+            os.replace(temp, directory / odd)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+
+    swept = sweep_function(save, start=fill, classes=["error", "kill"], jobs=1)
+    assert swept.verdict is Verdict.HELD, swept.problems
+
+
+def test_a_start_that_is_too_large_is_refused() -> None:
+    def fill(directory: Path) -> None:
+        with open(directory / "sparse", "wb") as sparse:
+            sparse.truncate(1 << 40)
+
+    with pytest.raises(HarnessError, match=r"1099511627776 bytes"):
+        sweep_function(savers.right, start=fill, jobs=1)
+
+
+def test_a_directory_that_is_worked_in_by_relative_names_is_seen() -> None:
+    def save(directory: Path) -> None:
+        before = os.getcwd()
+        os.chdir(directory)
+        try:
+            Path("x.tmp").write_bytes(b"text")
+            os.replace("x.tmp", "./x")
+        finally:
+            os.chdir(before)
+
+    assert sweep_function(save, classes=["kill"], jobs=1).verdict is Verdict.HELD
+
+
+def test_a_file_that_comes_from_outside_is_seen(tmp_path: Path) -> None:
+    def save(directory: Path) -> None:
+        outside = Path(parent() or "/tmp") / "plugin-test-outside"
+        outside.write_bytes(b"made elsewhere")
+        try:
+            os.rename(outside, directory / "x")
+        finally:
+            outside.unlink(missing_ok=True)
+
+    assert sweep_function(save, classes=["error", "kill"], jobs=1).verdict is Verdict.HELD
+
+
+def test_descriptors_that_a_save_forgets_are_closed() -> None:
+    def save(directory: Path) -> None:
+        fd = os.open(directory / "x.tmp", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, b"text")
+        os.replace(directory / "x.tmp", directory / "x")
+
+    before = len(os.listdir("/proc/self/fd"))
+    sweep_function(save, classes=["error", "interrupt"], jobs=1)
+    assert len(os.listdir("/proc/self/fd")) == before
