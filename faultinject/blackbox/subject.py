@@ -134,7 +134,7 @@ class AuditedStart:
             seconds,
             limit_bytes,
             _flag(target, "answers"),
-            *(None if target.get(one) is None else _text(target[one]) for one in ("stdin_text", "recover_stdin_text")),
+            *(None if target[one] is None else _text(target[one]) for one in ("stdin_text", "recover_stdin_text")),
         )
         return cls(audited, Start(target["start"]))
 
@@ -147,8 +147,8 @@ def _words(target: dict[str, Any], name: str, *, least: int = 1) -> tuple[str, .
 
 
 def _flag(target: dict[str, Any], name: str) -> bool:
-    """A switch, off where an older report does not have it."""
-    value = target.get(name, False)
+    """A switch."""
+    value = target[name]
     if not isinstance(value, bool):
         raise TypeError(f"{name} is true or false and not {value!r}")
     return value

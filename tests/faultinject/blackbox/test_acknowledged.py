@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ SAID = b'{"implementation": "x"}\nno JSON\n{"seq": 1, "result" : "accept"}\n{"se
 def test_it_may_come_in_pieces(cuts: list[int], wanted: Acknowledgement) -> None:
     edges = sorted({0, len(SAID), *cuts})
     kept, heard = b"", False
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         heard = heard or wanted.is_in(kept + SAID[start:end])
         kept = wanted.unfinished(kept + SAID[start:end])
     assert heard

@@ -38,7 +38,8 @@ def content(folder: str) -> bytes:
         view = json.load(file)
     with open(f"{folder}/payload", "rb") as file:
         payload = file.read()
-    header, text = view["header"], view["text"]["content"].encode()
+    header: dict[str, str] = view["header"]
+    text: bytes = view["text"]["content"].encode()
     numbers = {key: int(value) for key, value in header.items()}
     head = bytes((75, 86, 67, 1, numbers["quantisation_bits"], numbers["reason"], 0, 0))
     for key, size in (("tokens", 4), ("hits", 4), ("context_tokens", 4)):

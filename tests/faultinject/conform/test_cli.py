@@ -34,7 +34,12 @@ def conform(tmp_path: Path, *arguments: str, code: int | tuple[int, ...]) -> dic
     return loaded
 
 
-@pytest.mark.parametrize("mode", MISTAKES)
+QUICK = ("right", "early", "takes-living")
+
+
+@pytest.mark.parametrize(
+    "mode", [mode if mode in QUICK else pytest.param(mode, marks=pytest.mark.slow) for mode in MISTAKES]
+)
 def test_each_mistake_is_caught_by_its_name(mode: str, tmp_path: Path) -> None:
     """KVS-INV-1, KVS-INV-2, KVS-INV-3, KVS-INV-4, KVS-INV-5, KVS-INV-7."""
     fault_class, kind = CLASSES.get(mode, "kill"), MISTAKES[mode]
