@@ -18,6 +18,8 @@ from rich.console import Console
 from faultinject.blackbox.cli import audit_command
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.replay import AuditReplay
+from faultinject.conform.cli import conform_command
+from faultinject.conform.document import SCHEMA_ID as JOINED
 from faultinject.faults import FaultClass
 from faultinject.inject import HarnessError
 from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
@@ -54,6 +56,7 @@ def _only(
 
 
 main.add_command(audit_command)
+main.add_command(conform_command)
 main.add_command(powercut_command)
 main.add_command(selftest_command)
 main.add_command(profiles_command)
@@ -246,6 +249,8 @@ def replay_command(report: str, violation: str, directory: Path | None) -> None:
         loaded = json.loads(Path(report).read_text("utf-8"))
         if not isinstance(loaded, dict):
             raise ReplayError("it is no report of faultinject")
+        if loaded.get("schema") == JOINED:
+            loaded = loaded["crash"]["report"] or {}
         shown = _show_replay(_replay(loaded, violation, directory))
     except (ReplayError, HarnessError, LaunchError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise click.UsageError(f"{report}: {error}") from error

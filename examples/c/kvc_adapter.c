@@ -412,23 +412,25 @@ static int fill(struct saving *s, const struct question *q, struct json view)
 
 static ssize_t from_file(void *source, void *to, size_t room) { return read(*(int *)source, to, room); }
 
-/* The writer names its file itself: it is given a directory beside the output, and the file is moved from there. */
+/* The writer names its file itself. Where another name is asked for, the file is moved to it afterwards. */
 static int save(struct saving *s, const struct question *q)
 {
     struct kvc_report report;
     char folder[4096], made[4096 + KVC_NAME_ROOM];
-    if (snprintf(folder, sizeof folder, "%s.XXXXXX", q->output) >= (int)sizeof folder) return fail(q->output, ENAMETOOLONG);
-    if (mkdtemp(folder) == NULL) return fail(folder, errno);
+    const char *slash = strrchr(q->output, '/'), *wanted = slash == NULL ? q->output : slash + 1;
+    int length = slash == NULL ? 1 : slash == q->output ? 1 : (int)(slash - q->output);
+    if (snprintf(folder, sizeof folder, "%.*s", length, slash == NULL ? "." : q->output) >= (int)sizeof folder)
+        return fail(q->output, ENAMETOOLONG);
     int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result;
     if (directory < 0) result = fail(folder, errno);
     else if (!kvc_save(directory, &s->entry, &report)) result = say_problem(&report.failure);
     else {
         snprintf(made, sizeof made, "%s/%s", folder, report.name);
-        result = rename(made, q->output) == 0 ? ACCEPTED : fail(made, errno);
+        result = strcmp(report.name, wanted) == 0 || rename(made, q->output) == 0 ? ACCEPTED : fail(made, errno);
         if (result == ACCEPTED) printf("{\"name\": \"%s\"}\n", report.name);
     }
     if (directory >= 0) close(directory);
-    return rmdir(folder) == 0 ? result : fail(folder, errno);
+    return result;
 }
 
 /* The whole of view.json, for free(); NULL and errno if it cannot be had. */

@@ -162,8 +162,8 @@ class AuditExecutor(Swept):
         return self._series.settle(self._followed, REWIND, RERUN_POINTS_MAX, until)
 
     def script(self, fault: Fault, finding: Finding) -> str:
-        """See `Swept.script`; no public tool takes the power away from a file system."""
-        if fault.fault_class is FaultClass.POWER:
+        """See `Swept.script`; none where power is lost, or where questions are asked on standard input."""
+        if fault.fault_class is FaultClass.POWER or self.place.audited.stdin_text is not None:
             return ""
         return script_of(self.baseline, fault, finding, returns=(fault.index, fault.what) in self._returned)
 

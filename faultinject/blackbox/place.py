@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.copies import copy_tree
 from faultinject.blackbox.launcher import Launcher
 from faultinject.blackbox.limits import Limits
@@ -63,6 +64,8 @@ class Place:
         self.roots = Roots(roots, audited.content_limit_bytes)
         self.template = Template(self.roots)
         self._environment = environment(temporary)
+        self._stdin = self._written(base / "questions", audited.stdin_text) or audited.stdin
+        self._recover_stdin = self._written(base / "recover-questions", audited.recover_stdin_text)
 
     def program(self, command: tuple[str, ...] | None = None) -> Program:
         """The audited program, or another command, to be run here."""
@@ -71,10 +74,24 @@ class Place:
             with_directory(command or audited.argv, self.directory),
             self._environment,
             audited.directory.replace(DIRECTORY, self.directory),
-            audited.acknowledgement.encode() if command is None else b"",
-            audited.stdin if command is None else None,
+            self._acknowledgement(command),
+            self._stdin if command is None else self._recover_stdin,
             audited.timeout_seconds,
         )
+
+    def _acknowledgement(self, command: tuple[str, ...] | None) -> Acknowledgement:
+        """Another command reports by its exit status, unless commands here answer."""
+        audited = self.audited
+        if command is None or audited.answers:
+            return Acknowledgement(audited.acknowledgement.encode(), in_answer=audited.answers)
+        return Acknowledgement()
+
+    def _written(self, path: Path, text: str | None) -> str | None:
+        """A file beside the watched directories with what a program is given on standard input."""
+        if text is None:
+            return None
+        path.write_bytes(os.fsencode(text.replace(DIRECTORY, self.directory)))
+        return str(path)
 
     def restore(self) -> None:
         """Makes everything as it was at the start."""

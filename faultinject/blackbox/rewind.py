@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.checkpoint import Checkpoint
 from faultinject.blackbox.course import Course
 from faultinject.blackbox.crash import Crashes
@@ -47,7 +48,7 @@ _CHECK_EACH = 512
 class _Here:
     """A point with a checkpoint, and what the program had printed when it came there."""
 
-    def __init__(self, journey: Journey, roots: Roots, acknowledgement: bytes) -> None:
+    def __init__(self, journey: Journey, roots: Roots, acknowledgement: Acknowledgement) -> None:
         assert journey.held is not None
         stop, self.operation = journey.held
         process = journey.process
@@ -254,7 +255,7 @@ class Rewinder:
 
     def _reported(self, here: _Here, tail: Tail, end: End) -> Reported:
         acknowledgement = self._program.acknowledgement
-        if acknowledgement and (here.acknowledged or acknowledgement in here.output + tail.output):
+        if acknowledgement and (here.acknowledged or acknowledgement.is_in(here.output + tail.output)):
             return Reported.SUCCESS
         if end.status is None:
             return Reported.NOTHING
@@ -275,14 +276,14 @@ def _alike(one: Rewound, other: Rewound) -> bool:
     return one.reported is other.reported and (one.key == other.key or one.state == other.state)
 
 
-def _heard(fd: int, text: bytes) -> tuple[bool, bytes]:
-    """Whether a text is in a file, and the last bytes, which may be the beginning of it."""
+def _heard(fd: int, wanted: Acknowledgement) -> tuple[bool, bytes]:
+    """Whether success is reported in a file, and the last bytes, which may be the beginning of that."""
     kept, offset = b"", 0
-    while text and (piece := os.pread(fd, _OUTPUT_PIECE_BYTES, offset)):
-        if text in kept + piece:
+    while wanted and (piece := os.pread(fd, _OUTPUT_PIECE_BYTES, offset)):
+        if wanted.is_in(kept + piece):
             return True, b""
         offset += len(piece)
-        kept = (kept + piece)[-len(text) :]
+        kept = wanted.unfinished(kept + piece)
     return False, kept
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from faultinject.blackbox.acknowledged import BY_EXIT, Acknowledgement
 from faultinject.blackbox.lookup import descriptor
 from faultinject.blackbox.tracer import Task, Tracer
 from faultinject.oracle import Reported
@@ -22,12 +23,12 @@ LINE_BYTES_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is started. acknowledgement: text on standard output that reports success; empty where exit 0 does."""
+    """What is started. acknowledgement: what reports success on standard output; nothing where exit 0 does."""
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     directory: str
-    acknowledgement: bytes = b""
+    acknowledgement: Acknowledgement = BY_EXIT
     stdin: str | None = None
     timeout_seconds: float = 60
 
@@ -48,17 +49,19 @@ class Running:
     limited: bool
     _acknowledged: bool = False
     _heard_bytes: int = 0
+    _unfinished: bytes = b""
 
     def acknowledged(self) -> bool:
         """Whether it has printed what reports success. What was looked at before is not read again."""
-        text = self.program.acknowledgement
+        wanted = self.program.acknowledgement
         while not self._acknowledged:
-            start = max(0, self._heard_bytes - len(text) + 1)  # the text may have come in two pieces
-            said = os.pread(self.output.fileno(), _PIECE_BYTES + len(text), start)
-            if start + len(said) == self._heard_bytes:
+            piece = os.pread(self.output.fileno(), _PIECE_BYTES, self._heard_bytes)
+            if not piece:
                 return False
-            self._acknowledged = text in said
-            self._heard_bytes = start + len(said)
+            said = self._unfinished + piece  # it may come in two pieces
+            self._acknowledged = wanted.is_in(said)
+            self._unfinished = wanted.unfinished(said)
+            self._heard_bytes += len(piece)
         return True
 
     def stream(self, task: Task, fd: int) -> IO[bytes] | None:

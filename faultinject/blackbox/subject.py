@@ -41,6 +41,8 @@ class Audited:
     the directory in place of the byte rules. acknowledgement: text on standard output that reports success; empty
     where exit status 0 does. signals: those that the program says it handles. directories: watched besides the
     scratch directory. given: a directory whose content the scratch directory starts with.
+    answers: commands answer in JSON, and `acknowledgement` is the result of such an answer. stdin_text,
+    recover_stdin_text: given on standard input, with the scratch directory for {dir}.
     directory: where the commands run. content_limit_bytes: the watched directories hold no more, since all of it is
     kept in memory.
     """
@@ -57,6 +59,9 @@ class Audited:
     stdin: str | None = None
     timeout_seconds: float = 60
     content_limit_bytes: int = LIMIT_BYTES
+    answers: bool = False
+    stdin_text: str | None = None
+    recover_stdin_text: str | None = None
 
 
 def with_directory(command: Iterable[str], directory: str) -> tuple[str, ...]:
@@ -128,6 +133,8 @@ class AuditedStart:
             None if target["stdin"] is None else _text(target["stdin"]),
             seconds,
             limit_bytes,
+            _flag(target, "answers"),
+            *(None if target[one] is None else _text(target[one]) for one in ("stdin_text", "recover_stdin_text")),
         )
         return cls(audited, Start(target["start"]))
 
@@ -137,6 +144,14 @@ def _words(target: dict[str, Any], name: str, *, least: int = 1) -> tuple[str, .
     if not isinstance(words, list | tuple) or len(words) < least:
         raise TypeError(f"{name} is no list of {'words' if least else 'names'}")
     return tuple(_text(word) for word in words)
+
+
+def _flag(target: dict[str, Any], name: str) -> bool:
+    """A switch."""
+    value = target[name]
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is true or false and not {value!r}")
+    return value
 
 
 def _text(value: object) -> str:

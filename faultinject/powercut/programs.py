@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.launch import Command
 from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.started import Program, end_of, last_words, streams
@@ -60,9 +61,9 @@ def run(program: Program, on_success: Callable[[], None] | None = None) -> Plain
 class _Listener:
     """Hears what a program says on standard output."""
 
-    def __init__(self, output: IO[bytes], text: bytes, on_success: Callable[[], None] | None) -> None:
+    def __init__(self, output: IO[bytes], wanted: Acknowledgement, on_success: Callable[[], None] | None) -> None:
         self._output = output
-        self._text = text
+        self._wanted = wanted
         self._on_success = on_success
         self._end = b""
         self._acknowledged = False
@@ -87,7 +88,7 @@ class _Listener:
 
     def reported(self, status: int) -> Reported:
         """What it has said of its operation; for that its status may count (see `Running.reported`)."""
-        if not self._text and status == 0:
+        if not self._wanted and status == 0:
             self._succeed()
         if self._acknowledged:
             return Reported.SUCCESS
@@ -95,11 +96,11 @@ class _Listener:
 
     def _hear(self) -> bool:
         piece = os.read(self._output.fileno(), _PIECE_BYTES)
-        if self._text:
+        if self._wanted:
             self._end += piece  # the text may come in two pieces
-            if self._text in self._end:
+            if self._wanted.is_in(self._end):
                 self._succeed()
-            self._end = self._end[-len(self._text) :]
+            self._end = self._wanted.unfinished(self._end)
         return bool(piece)
 
     def _succeed(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.formats import Known
 from faultinject.blackbox.place import TEMPORARY_LABEL, Plainly, fill
 from faultinject.blackbox.started import Program
@@ -60,7 +61,7 @@ class MountedScene:
             with_directory(command or audited.argv, self.directory),
             self._environment,
             audited.directory.replace(DIRECTORY, self.directory),
-            audited.acknowledgement.encode() if command is None else b"",
+            Acknowledgement(audited.acknowledgement.encode() if command is None else b""),
             audited.stdin if command is None else None,
             audited.timeout_seconds,
         )

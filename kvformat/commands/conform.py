@@ -96,6 +96,14 @@ def conform() -> None:
 @click.option("--junit", "junit_path", type=_PATH, help="Write JUnit XML.")
 @click.option("--html", "html_path", type=_PATH, help="Write one HTML page.")
 @click.option("--badge", "badge_path", type=_PATH, help="Write a badge: FILE.svg, or FILE.json for shields.io.")
+@click.option(
+    "--crash",
+    is_flag=True,
+    hidden=True,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda _ctx, _option, given: _crash_is_elsewhere() if given else None,
+)
 @click.pass_context
 def run_command(
     ctx: click.Context,
@@ -118,6 +126,31 @@ def run_command(
     if fix and known_path is None:
         raise click.UsageError("--fix rewrites the list of --known FILE: name it")
     _check_outputs(outputs)
+    report, suite = conformance(adapter, folder, profile, patterns, one_shot, jobs, patience, known_path, fix=fix)
+    _write_outputs(report, suite, outputs)
+    if str(outputs["json_path"]) != _STDOUT:
+        text.show(StdoutConsole(), report)
+    if not report["ok"]:
+        ctx.exit(EXIT_FOUND)
+
+
+def _crash_is_elsewhere() -> None:
+    raise click.UsageError("crash safety is judged by `faultinject conform -- ADAPTER`, which asks these cases too")
+
+
+def conformance(
+    adapter: tuple[str, ...],
+    folder: Path | None,
+    profile: str | None,
+    patterns: tuple[str, ...],
+    one_shot: bool,
+    jobs: int,
+    patience: float,
+    known_path: Path | None,
+    *,
+    fix: bool = False,
+) -> tuple[document.Document, Suite]:
+    """The report of one run, and its suite. Raises click's errors for people."""
     with _exit_codes():
         suite = load_suite(folder)
         reasons = {} if known_path is None or (fix and not known_path.exists()) else known.load_known(known_path)
@@ -128,11 +161,7 @@ def run_command(
             reasons = _fixed(known_path, reasons, done, suite)
         setting = document.Setting(suite, adapter, one_shot, folder, reasons)
         report = document.document(done, setting)
-    _write_outputs(report, suite, outputs)
-    if str(outputs["json_path"]) != _STDOUT:
-        text.show(StdoutConsole(), report)
-    if not report["ok"]:
-        ctx.exit(EXIT_FOUND)
+    return report, suite
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import IO, Any
@@ -92,15 +91,15 @@ def _write(message: _Message) -> dict[str, object]:
         view = json.load(stream)
     predicted = view["header"].get("payload_bytes")
     payload = os.path.join(message["input"], "payload")
-    # A store names the file itself: it is given a directory on the same file system, and the file is moved from it.
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(message["output"])) as folder:
-        store = Store(OsFileSystem(folder), profile=message["profile"], limits=_limits(message))
-        saved = store.save(
-            _entry(view, message["profile"]),
-            payload,
-            payload_bytes=None if predicted is None else int(predicted),
-            name=_name(message),
-        )
+    folder, wanted = os.path.split(message["output"])
+    store = Store(OsFileSystem(folder), profile=message["profile"], limits=_limits(message))
+    saved = store.save(
+        _entry(view, message["profile"]),
+        payload,
+        payload_bytes=None if predicted is None else int(predicted),
+        name=_name(message),
+    )
+    if saved.name != wanted:  # a store names the file itself; a crash audit asks for that very name
         os.rename(os.path.join(folder, saved.name), message["output"])
     return {"name": escape(os.fsencode(saved.name))}
 

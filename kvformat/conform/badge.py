@@ -16,16 +16,16 @@ _LETTER = 7
 _PADDING = 8
 
 
-def shields(document: Mapping[str, Any]) -> bytes:
-    """The endpoint format of shields.io (schemaVersion 1)."""
-    label, message, colour = _words(document)
+def shields(document: Mapping[str, Any], crash: str = "") -> bytes:
+    """The endpoint format of shields.io (schemaVersion 1). `crash`: the crash-safety level, where it is known."""
+    label, message, colour = _words(document, crash)
     endpoint = {"schemaVersion": 1, "label": label, "message": message, "color": colour}
     return json.dumps(endpoint, indent=2).encode("ascii") + b"\n"
 
 
-def svg(document: Mapping[str, Any]) -> bytes:
+def svg(document: Mapping[str, Any], crash: str = "") -> bytes:
     """A picture of its own: no font or file from elsewhere."""
-    label, message, colour = _words(document)
+    label, message, colour = _words(document, crash)
     left, right = (_LETTER * len(text) + 2 * _PADDING for text in (label, message))
     title = escape(f"{label}: {message}")
     size = f'width="{left + right}" height="20"'
@@ -41,7 +41,7 @@ def svg(document: Mapping[str, Any]) -> bytes:
 """.encode()
 
 
-def _words(document: Mapping[str, Any]) -> tuple[str, str, str]:
+def _words(document: Mapping[str, Any], crash: str) -> tuple[str, str, str]:
     """What it says, and in which colour: red where a MUST fails, known or not; green where nothing does."""
     counts: Mapping[str, int] = document["levels"]["MUST"]
     asked = {verdict: counts[verdict] for verdict in Verdict if verdict.is_pass or verdict.is_fail}
@@ -50,4 +50,4 @@ def _words(document: Mapping[str, Any]) -> tuple[str, str, str]:
     everywhere: Mapping[str, int] = document["summary"]
     failed = any(everywhere[verdict] for verdict in Verdict if verdict.is_fail)
     colour = _RED if passed < total or total == 0 else _YELLOW if failed else _GREEN
-    return f"KVC {document['suite']['version']}", f"{passed}/{total} MUST", colour
+    return f"KVC {document['suite']['version']}", f"{passed}/{total} MUST" + (f", {crash}" if crash else ""), colour

@@ -14,6 +14,8 @@ from typing import Any
 import kvformat
 from kvformat.conform.answer import Accept, Reject, Reply, Trouble, Unsupported
 from kvformat.conform.case import Case
+from kvformat.conform.crash import SCHEMA as JOINED
+from kvformat.conform.crash import crash_words
 from kvformat.conform.known import Stale, stale, unexpected
 from kvformat.conform.memory import MEASURED
 from kvformat.conform.runner import Run
@@ -91,19 +93,28 @@ def document(run: Run, setting: Setting) -> Document:
 
 
 def load(path: Path) -> Document:
-    """A report from a file, as `diff` and the HTML page want it. Raises DocumentError."""
+    """A report from a file, as `diff` and the HTML page want it, with the words of `crash` if it is a joined one.
+
+    Raises DocumentError.
+    """
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
         raise DocumentError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{path}: no JSON: {error}") from error
+    crash = None
+    if isinstance(found, dict) and found.get("schema") == JOINED:
+        try:
+            crash, found = crash_words(found["crash"]), found["conformance"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DocumentError(f"{path}: its crash safety is not that of a report: {error}") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA or not found.keys() >= _KEYS:
         raise DocumentError(f"{path}: no report of kvformat conform --json ({SCHEMA})")
     cases = found["cases"]
     if not isinstance(cases, list) or not all(map(_is_case, cases)):
         raise DocumentError(f"{path}: its cases are not those of a report")
-    return found
+    return found if crash is None else {**found, "crash": crash}
 
 
 def _is_case(value: object) -> bool:

@@ -125,6 +125,7 @@ def page(documents: Sequence[Document], suite: Suite) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         suite=suite,
+        with_crash=any("crash" in document for document in documents),
         implementations=list(zip(by_id, documents, strict=True)),
         matrix=list(_matrix(ran, suite)),
         cases=ran,

@@ -65,7 +65,7 @@ class OneShot:
                 return Reply(NoAnswer(started.fault, f"at its start: {started.detail}"), 0.0)
         most = None if question.memory_bytes is None else question.memory_bytes + self._idle_bytes
         began = time.monotonic()
-        ended = self._run(_arguments(question), question.seconds, most)
+        ended = self._run(arguments(question), question.seconds, most)
         seconds = time.monotonic() - began
         rise_bytes = None if ended.peak_bytes is None else max(0, ended.peak_bytes - self._idle_bytes)
         answer = ended.result if isinstance(ended.result, NoAnswer) else _answer(ended.result, ended.output, question)
@@ -116,7 +116,8 @@ def _peak_bytes(watch: Watch | None, max_rss_bytes: int) -> int | None:
     return None if watch is None else watch.rise_bytes
 
 
-def _arguments(question: Question) -> list[str]:
+def arguments(question: Question) -> list[str]:
+    """What stands behind the name of the program."""
     found = [question.operation, question.input]
     if question.profile != AUTO:
         found += ["--profile", question.profile]

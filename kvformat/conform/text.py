@@ -75,10 +75,10 @@ def _got(got: Mapping[str, Any] | None) -> str:
 
 def _tables(console: StdoutConsole, document: Mapping[str, Any]) -> None:
     seen = [verdict for verdict in _VERDICTS if document["summary"][verdict]]
-    numbers: list[tuple[str, JustifyMethod]] = [(str(verdict), "right") for verdict in seen]
+    numbers: list[tuple[str, JustifyMethod]] = [("how many", "left")]  # a column for each verdict is wider than 80
 
     def row(name: str, counts: Mapping[str, int]) -> tuple[str, ...]:
-        return (name, *(f"{counts[verdict]:,}" if counts[verdict] else "" for verdict in seen))
+        return (name, ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in seen if counts[verdict]))
 
     levels = [row(level, counts) for level, counts in document["levels"].items() if any(counts.values())]
     not_whole = [

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.crash import Crashes
 from faultinject.blackbox.launcher import Launcher
 from faultinject.blackbox.limits import Limits
@@ -42,7 +43,9 @@ class Watched:
 
     def program(self, argv: list[str], *, ack: bytes = b"", timeout_seconds: float = 20) -> Program:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(self.base / "t")}
-        return Program(tuple(argv), tuple(environment.items()), str(self.base), ack, None, timeout_seconds)
+        return Program(
+            tuple(argv), tuple(environment.items()), str(self.base), Acknowledgement(ack), None, timeout_seconds
+        )
 
     def run(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from faultinject.blackbox.acknowledged import BY_EXIT, Acknowledgement
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.launcher import Launcher
 from faultinject.blackbox.limits import Limits
@@ -31,7 +32,7 @@ def launcher() -> Iterator[Launcher]:
 
 
 def program(argv: list[str], *, stdin: str | None = None, ack: bytes = b"", seconds: float = 20) -> Program:
-    return Program(tuple(argv), tuple(os.environ.items()), "/", ack, stdin, seconds)
+    return Program(tuple(argv), tuple(os.environ.items()), "/", Acknowledgement(ack), stdin, seconds)
 
 
 def said(
@@ -136,12 +137,12 @@ def test_words_and_variables_are_those_of_each_program(launcher: Launcher) -> No
     shell = ["sh", "-c", 'echo "$0 $V" >&2']
     for words in ("a", "a", "b", "a"):
         for value in ("1", "2", "2"):
-            one = Program((*shell, words), (("V", value), ("PATH", os.defpath)), "/", b"", None, 20)
+            one = Program((*shell, words), (("V", value), ("PATH", os.defpath)), "/", BY_EXIT, None, 20)
             assert said(launcher, one)[0] == f"{words} {value}"
 
 
 def test_a_name_in_the_path_may_come_to_mean_another_program(launcher: Launcher, tmp_path: Path) -> None:
-    one = Program(("tool",), (("PATH", f"{tmp_path}/a:{tmp_path}/b"),), "/", b"", None, 20)
+    one = Program(("tool",), (("PATH", f"{tmp_path}/a:{tmp_path}/b"),), "/", BY_EXIT, None, 20)
     for directory in ("b", "a"):
         (tmp_path / directory).mkdir()
         (tmp_path / directory / "tool").write_text(f"#!/bin/sh\necho {directory} >&2\n")

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from faultinject.blackbox.acknowledged import Acknowledgement
 from faultinject.blackbox.launch import LaunchError
 from faultinject.blackbox.place import Plainly
 from faultinject.blackbox.started import Program
@@ -31,7 +32,12 @@ def ran(
     text: str, acknowledgement: bytes = b"", seconds: float = 20, argv: tuple[str, ...] = ()
 ) -> tuple[Plainly, int, list[str]]:
     program = Program(
-        argv or (sys.executable, "-S", "-c", text), tuple(os.environ.items()), "/", acknowledgement, None, seconds
+        argv or (sys.executable, "-S", "-c", text),
+        tuple(os.environ.items()),
+        "/",
+        Acknowledgement(acknowledgement),
+        None,
+        seconds,
     )
     with confined(partial(running, program), MIB) as messages:
         return next(messages)

@@ -1,0 +1,1 @@
+"""Conformance and crash safety of one adapter, in one report."""
