@@ -195,9 +195,10 @@ class StoreMachine(RuleBasedStateMachine):
             allowed = {new[0]} if outcome.acknowledged else {before, new[0]}
             if not outcome.fired and not outcome.acknowledged:
                 raise ViolationError(f"never-heals: nothing went wrong, and {change!r} failed: {said(outcome.error)}")
-        if isinstance(change, Touch) and outcome.fired and self.model.fate(change.name).torn:
-            # A sync or close that fails takes with it what an earlier save, not meant to last, had left unsynced.
-            allowed.add(there)
+        fate = self.model.fate(change.name)
+        if isinstance(change, Touch) and outcome.fired and not outcome.acknowledged:
+            # A sync or close that fails takes with it what earlier changes, not meant to last, had left unsynced.
+            allowed |= {there} if fate.torn else fate.after_loss
         if there not in allowed:
             kind = "false-success" if outcome.acknowledged else "entry-lost" if there is None else "partial-visible"
             raise ViolationError(f"{kind}: {change.name} holds {there!r} after {change!r}: {said(outcome.error)}")
