@@ -116,6 +116,7 @@ def _update(fs: FileSystem, name: str, change: Callable[[_Locked], _Result]) -> 
             finally:
                 gate.shut()
             locked.release()
+            locked.visible = True
         except BaseException as error:
             told = locked.abandon(error, callers_own=gate.has_raised(error))
             if told is None:
@@ -169,7 +170,8 @@ def touch(
             locked.step = "fsync"
             locked.visible = None  # if this fails, the system may show the old bytes again at any time
             fs.sync(locked.fd)
-        locked.visible = True
+        # What was not synced a failing close(2) may have lost (KVS-SAVE-5): until then nobody knows.
+        locked.visible = True if durable else None
         return new
 
     return _update(fs, name, change)

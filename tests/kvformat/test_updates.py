@@ -592,3 +592,21 @@ def test_what_is_said_of_a_removal_is_true() -> None:
     with pytest.raises(SaveError) as caught:
         store_of(Failing(directory(), _no_directory_sync)).remove(NAME)
     assert "new content IS visible" not in str(caught.value)
+
+
+def test_a_touch_that_is_not_durable_does_not_know_after_a_failed_close() -> None:
+    """KVS-TOUCH-4: close(2) may report that the bytes are lost, and here they are; found by the state machine."""
+    fs = directory()
+    before = fs.content(NAME)
+    touched = next(index for index, one in enumerate(_trace_of_touch()) if one.op is Op.PWRITE)
+    closing = Fault(FaultClass.ERROR, Form.ERRNO, touched + 1, Op.CLOSE, error=errno.EIO)
+    with pytest.raises(SaveError) as caught:
+        store_of(InjectingFileSystem(fs, closing)).touch(NAME, durable=False)
+    assert (caught.value.operation, caught.value.visible) == ("close", None)
+    assert fs.content(NAME) == before
+
+
+def _trace_of_touch() -> Trace:
+    recorder = RecordingFileSystem(directory())
+    store_of(recorder).touch(NAME, durable=False)
+    return recorder.trace
