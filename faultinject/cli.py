@@ -27,6 +27,7 @@ from faultinject.kvc_content import Source
 from faultinject.powercut.cli import powercut_command
 from faultinject.profile_option import chosen_profiles, profile_option, profiles_command
 from faultinject.report.document import document
+from faultinject.report.refutation import is_of_proofs, refutation
 from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
 from faultinject.report.told import told
@@ -244,6 +245,8 @@ def replay_command(report: str, violation: str, directory: Path | None) -> None:
     faultinject sweep --json report.json
     faultinject audit --json report.json -- cp big.bin {dir}/copy.bin
     faultinject replay report.json V1
+    kvformat prove --json proofs.json            a mistake that a proof has found
+    faultinject replay proofs.json save-direct/no-sync
     """
     try:
         loaded = json.loads(Path(report).read_text("utf-8"))
@@ -262,12 +265,14 @@ def replay_command(report: str, violation: str, directory: Path | None) -> None:
 
 
 def _replay(report: dict[str, Any], violation: str, directory: Path | None) -> Replay | AuditReplay:
+    if is_of_proofs(report):
+        return refutation(report, violation, directory)
     target = told(report, violation).target
     if "powercut" in target:
         raise ReplayError("crash images are of one recorded run and are not replayed: run faultinject powercut again")
     if "argv" in target:
         return AuditReplay(report, violation, directory)
-    return Replay(report, violation, directory)
+    return Replay.of_report(report, violation, directory)
 
 
 def _show_replay(replay: Replay | AuditReplay) -> bool:

@@ -24,6 +24,7 @@ from faultinject.kvc_content import (
     other_content,
     touched,
 )
+from faultinject.kvc_mistakes import MISTAKES
 from faultinject.memory import MemoryFileSystem
 from faultinject.memory_file import MemoryFile
 from faultinject.target import Expectation, File, Files, PayloadFault, Prepared
@@ -78,7 +79,10 @@ SCENARIOS: dict[Operation, tuple[Scenario, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class KvcTarget:
-    """One operation of kvformat in one scenario. Small and picklable; see `faultinject.target.Target`."""
+    """One operation of kvformat in one scenario. Small and picklable; see `faultinject.target.Target`.
+
+    mistake: of kvc_mistakes, which makes the operation wrong; empty for the right one.
+    """
 
     operation: Operation
     strategy: str
@@ -86,12 +90,14 @@ class KvcTarget:
     temp: TempKind
     source: Source = field(default_factory=Source)
     durable: bool = True
+    mistake: str = ""
 
     @property
     def subject(self) -> str:
         """The operation and the kind of temp file, as reports name them."""
         kind = "" if self.temp is TempKind.AUTO else f" ({self.temp} temp)"
-        return f"kvformat {self.operation}{kind}" + ("" if self.durable else ", not durable")
+        wrong = f", with the mistake {self.mistake}" if self.mistake else ""
+        return f"kvformat {self.operation}{kind}" + ("" if self.durable else ", not durable") + wrong
 
     @property
     def heading(self) -> str:
@@ -184,7 +190,8 @@ class KvcPrepared(Prepared):
 
     def act(self, fs: FileSystem, payload: PayloadFault | None = None) -> None:
         """See `Prepared.act`."""
-        self._act(self.store(fs), payload)
+        mistake = self.target.mistake
+        self._act(self.store(MISTAKES[mistake](fs) if mistake else fs), payload)
 
     def store(self, fs: FileSystem) -> Store:
         """The store under test on `fs`, with a clock that stands still."""

@@ -36,12 +36,14 @@ class Source:
     """What is saved. `path`: a real file to save again; `payload_bytes`: size of a made-up payload instead.
 
     piece_bytes: in which pieces the payload is offered. directory: the one that a relative path was given in.
+    text_bytes: the length of a made-up text instead of the built-in one; then there is no tool map either.
     """
 
     path: str | None = None
     payload_bytes: int = 256
     piece_bytes: int = 100
     directory: str | None = None
+    text_bytes: int | None = None
 
     @property
     def file(self) -> str | None:
@@ -148,8 +150,9 @@ def other_content() -> Content:
 
 def built_in(source: Source, *, titled: bool, stripped: bool) -> Content:
     """The small entry that is saved where no file is given; `titled` and `stripped` as for agent sessions."""
+    plain = source.text_bytes is not None
     entry = Entry(
-        text=_TEXT,
+        text=_TEXT if source.text_bytes is None else b"a" * source.text_bytes,
         tokens=17,
         quantisation_bits=2,
         reason=Reason.AGENT_SESSION if titled else Reason.COLD,
@@ -157,7 +160,7 @@ def built_in(source: Source, *, titled: bool, stripped: bool) -> Content:
         hits=255,
         created=CREATED,
         last_used=CREATED,
-        tool_map=_TOOLS,
+        tool_map=None if plain else _TOOLS,
         title=b"Una sessione" if titled else None,
     )
     return Content(entry, _pieces(0 if stripped else source.payload_bytes, source.piece_bytes))

@@ -10,6 +10,7 @@ from kvformat.commands.group import CommandGroup
 from kvformat.commands.inspect import inspect
 from kvformat.commands.lookup import lookup
 from kvformat.commands.ls import ls
+from kvformat.commands.prove import prove
 from kvformat.commands.recover import recover
 from kvformat.commands.save import save
 from kvformat.commands.verify import verify
@@ -34,6 +35,7 @@ def main() -> None:
       kvformat save DIR --text prompt.txt --payload state.bin --tokens 1234
       kvformat lookup DIR --prompt prompt.txt
       kvformat conform -- ./adapter   whether an implementation keeps the specification
+      kvformat prove                  that saves are safe, for every size and fault
 
     inspect, verify, ls and lookup never change anything. The others first reclaim what killed saves left. JSON
     documents (--json) are described by the schemas in the package, kvformat/schemas. Specification: spec/kvc.md and
@@ -41,5 +43,5 @@ def main() -> None:
     """
 
 
-for _command in (inspect, verify, ls, save, lookup, touch, tool_map, recover, rm, conform):
+for _command in (inspect, verify, ls, save, lookup, touch, tool_map, recover, rm, conform, prove):
     main.add_command(_command)

@@ -13,7 +13,7 @@ import kvformat
 ROOT = Path(faultinject.__file__).parent
 PORT = {"kvformat.filesystem", "kvformat.interrupts"}
 KNOWS_KVC = {"kvc.py", "kvc_content.py", "kvc_checker.py", "cli.py"}
-"""Modules that may import more of kvformat than the port; report/document.py names the kind of temp file."""
+"""Modules that may import more of kvformat than the port; two reports name the kind of temp file."""
 
 LAYERS = [
     {"ops", "printable", "difference"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"memory", "signals"},
     {"target"},
     {"interpose"},
-    {"inject", "record", "oracle"},
+    {"inject", "record", "oracle", "kvc_mistakes"},
     {"ground", "plan"},
     {"swept", "aftermath", "power"},
     {"repair"},
@@ -34,6 +34,7 @@ LAYERS = [
     {"report.document", "report.text"},
     {"report.junit"},
     {"report.replay", "terminal", "profile_option"},
+    {"report.refutation"},
     {"blackbox"},
     {"inprocess"},
     {"pytest_plugin"},
@@ -95,7 +96,7 @@ def test_kvformat_never_imports_faultinject(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(ROOT), ids=module_of)
 def test_only_one_place_knows_kvc(path: Path) -> None:
     used = {name for name in imported(path, for_types=True) if name.split(".")[0] == "kvformat"} - PORT
-    if path.relative_to(ROOT).as_posix() == "report/document.py":
+    if path.relative_to(ROOT).as_posix() in ("report/document.py", "report/refutation.py"):
         used -= {"kvformat.temp_names"}
     if path.name not in KNOWS_KVC and path.parent.name != "conform":  # it joins the reports of both
         assert not used
@@ -104,7 +105,7 @@ def test_only_one_place_knows_kvc(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(ROOT), ids=module_of)
 def test_only_the_command_line_and_the_report_import_kvc(path: Path) -> None:
     used = imported(path) & {"faultinject.kvc", "faultinject.kvc_content"}
-    if module_of(path) not in ("kvc", "cli", "report.document", "report.replay"):
+    if module_of(path) not in ("kvc", "cli", "report.document", "report.replay", "report.refutation"):
         assert not used
 
 

@@ -51,7 +51,7 @@ def report() -> dict[str, Any]:
 
 
 def test_every_stage_leaves_the_directory_as_it_was_then(report: dict[str, Any], tmp_path: Path) -> None:
-    replay = Replay(report, "V1", tmp_path / "new" / "place")
+    replay = Replay.of_report(report, "V1", tmp_path / "new" / "place")
     seen = {}
     for stage in replay.run():
         assert stage.findings == ()
@@ -68,7 +68,7 @@ def test_every_stage_leaves_the_directory_as_it_was_then(report: dict[str, Any],
 def test_a_kill_is_a_real_one(tmp_path: Path) -> None:
     write = left_over().index
     fault = Fault(FaultClass.KILL, Form.KILL, write, Op.PWRITE, 3)
-    stages = list(Replay(report_of(fault, Kind.PARTIAL_VISIBLE), "V1", tmp_path).run())
+    stages = list(Replay.of_report(report_of(fault, Kind.PARTIAL_VISIBLE), "V1", tmp_path).run())
     assert stages[0].outcome.reported is Reported.NOTHING
     assert [stage.findings for stage in stages] == [(), (), ()]
 
@@ -157,7 +157,7 @@ def test_an_unknown_violation_is_told_with_those_that_there_are(report: dict[str
 def test_a_directory_with_something_in_it_is_left_alone(report: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(ReplayError, match="not empty"):
-        Replay(report, "V1", tmp_path)
+        Replay.of_report(report, "V1", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -173,7 +173,7 @@ def test_a_refused_replay_leaves_no_directory(
 
 
 def test_nothing_of_the_ground_is_locked_afterwards(report: dict[str, Any], tmp_path: Path) -> None:
-    list(Replay(report, "V1", tmp_path).run())
+    list(Replay.of_report(report, "V1", tmp_path).run())
     ground = RealGround(TARGET.prepare(), keep=tmp_path)
     ground.fresh()
     ground.shut()
