@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from kvformat.conform import adapter, disk
 from kvformat.conform.answer import Accept, Reply, parse_answer, parse_claims, read_object
@@ -22,9 +23,10 @@ SUITE = load_suite(ROOT / "spec" / "cases")
 CASES = list(SUITE.cases.values())
 
 SEQ = 1
+"""Every message is the first."""
 
 
-def say(message: dict[str, object]) -> dict[str, object]:
+def say(message: dict[str, Any]) -> dict[str, Any]:
     """What the adapter answers to a message, as one that has read the line."""
     return read_object(json.dumps(adapter.answer(message)).encode("ascii"))
 
@@ -32,7 +34,7 @@ def say(message: dict[str, object]) -> dict[str, object]:
 CLAIMS = parse_claims(say({"cmd": "start"}))
 
 
-def ask(case: Case, folder: Path) -> tuple[Outcome, dict[str, object]]:
+def ask(case: Case, folder: Path) -> tuple[Outcome, dict[str, Any]]:
     """The outcome of one case, and the answer as it was said. `folder` is made, and removed again."""
     with prepared(case, folder) as ready:
         question = question_of(case, ready)
