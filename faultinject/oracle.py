@@ -72,7 +72,7 @@ def judge(
     recovered: bool,
     expectation: Expectation | None = None,
 ) -> list[Finding]:
-    """Holds `after` against the invariants. `recovered` says that a recovery ran since the fault.
+    """Holds `after` against the invariants KVS-INV-1 to -6. `recovered` says that a recovery ran since the fault.
 
     `expectation` is the prepared one unless given.
     After a kill and before recovery, a temp file may lie around; in every other case none may.

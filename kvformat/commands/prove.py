@@ -12,6 +12,7 @@ import click
 
 from kvformat.commands.common import EXIT_FOUND, Fatal, print_json, say, system_message
 from kvformat.display import counted
+from kvformat.interrupts import InterruptGate
 
 if TYPE_CHECKING:
     from kvformat.proofs.theorems import Judged, Theorem
@@ -61,11 +62,12 @@ def prove(
     if unknown:
         raise click.UsageError(f"no theorem {unknown[0]!r}; there are: {', '.join(one.name for one in THEOREMS)}")
     chosen = [theorem for theorem in THEOREMS if not names or theorem.name in names]
-    done = _Proving(quiet=quiet, to_stdout=json_path != _STDOUT)
-    done.prove(chosen)
-    if not no_mistakes:
-        done.refute([theorem.name for theorem in chosen], everything=not names)
-    done.sum_up()
+    with InterruptGate() as gate:  # a signal waits for the next answer: inside the solver it would be lost
+        done = _Proving(quiet=quiet, to_stdout=json_path != _STDOUT, gate=gate)
+        done.prove(chosen)
+        if not no_mistakes:
+            done.refute([theorem.name for theorem in chosen], everything=not names)
+        done.sum_up()
     if json_path is not None:
         _write(json_path, done.document())
     if done.failures:
@@ -75,9 +77,10 @@ def prove(
 class _Proving:
     """A run: what was asked, and what came of it."""
 
-    def __init__(self, *, quiet: bool, to_stdout: bool) -> None:
+    def __init__(self, *, quiet: bool, to_stdout: bool, gate: InterruptGate) -> None:
         from kvformat.proofs.mistakes import Mistake, Refutation
 
+        self.gate = gate
         self.quiet = quiet
         self.to_stdout = to_stdout
         self.started = time.monotonic()
@@ -101,6 +104,7 @@ class _Proving:
             self._say(f"{theorem.name}: {theorem.sentence}.")
             found = []
             for one in judged(theorem):
+                self.gate.checkpoint()
                 found.append(one)
                 good = one.answer is Answer.PROVED
                 self.failures += not good
@@ -121,6 +125,7 @@ class _Proving:
         for mistake in MISTAKES:
             if mistake.id.partition("/")[0] not in theorems:
                 continue
+            self.gate.checkpoint()
             refutation = refute(mistake)
             self.refutations.append((mistake, refutation))
             if refutation is None:
@@ -132,6 +137,7 @@ class _Proving:
             self._say(f"           {told}")
         if not everything:
             return
+        self.gate.checkpoint()
         self.wrapped = sizes.wrapped()
         self.looked_at = lemma_is_looked_at()
         self.failures += (self.wrapped is None) + (not self.looked_at)

@@ -32,8 +32,8 @@ def answer(message: _Message) -> dict[str, object] | None:
     try:
         return {"seq": message["seq"], "result": "accept", "view": operation(message)}
     except KvcError as error:
-        said = {"category": error.problem.category, "field": error.field, "message": error.problem.message}
-        return {"seq": message["seq"], "result": "reject", **said}
+        said = {"category": error.problem.category, "clause": error.clause, "field": error.field}
+        return {"seq": message["seq"], "result": "reject", **said, "message": error.problem.message}
     except (SaveError, OSError, ValueError) as error:
         # A save that no call of the system has failed was refused: the payload was not as predicted (KVC-WRITER-2).
         refused = isinstance(error, SaveError) and not isinstance(error.__cause__, OSError)

@@ -47,6 +47,8 @@ def deserves(*what: Any, **more: Any) -> Any:
 
 @deserves(Kind.TEMP_LEAKED, ERROR)
 class NoUnlink(Textbook):
+    """Breaks KVS-FAIL-2."""
+
     def clean_up(self) -> list[str]:
         for _, fd in self.made:
             self.quietly(self.fs.close, fd)
@@ -55,6 +57,8 @@ class NoUnlink(Textbook):
 
 @deserves(Kind.TEMP_LEAKED, ERROR)
 class UnlinkOfTheWrongName(Textbook):
+    """Breaks KVS-FAIL-2."""
+
     def clean_up(self) -> list[str]:
         for name, fd in self.made:
             try:
@@ -67,6 +71,8 @@ class UnlinkOfTheWrongName(Textbook):
 
 @deserves(Kind.PARTIAL_VISIBLE, KILL)
 class DirectToTheFinalName(Textbook):
+    """Breaks KVS-SAVE-2 and -6."""
+
     def temp_name(self) -> str:
         return self.name
 
@@ -81,6 +87,8 @@ class DirectToTheFinalName(Textbook):
 
 @deserves(Kind.PARTIAL_VISIBLE, KILL)
 class RenameBeforeTheLastByte(Textbook):
+    """Breaks KVS-SAVE-4."""
+
     def write_all(self, fd: int, data: Buffer, offset: int) -> None:
         if data is self.serial.sections:
             super().write_all(fd, data[:-1], offset)
@@ -98,30 +106,40 @@ class RenameBeforeTheLastByte(Textbook):
 
 @deserves(Kind.PARTIAL_VISIBLE, ERROR)
 class ShortWriteIgnored(Textbook):
+    """Breaks KVS-SAVE-3."""
+
     def write_all(self, fd: int, data: Buffer, offset: int) -> None:
         self.fs.pwrite(fd, data, offset)
 
 
 @deserves(Kind.FALSE_SUCCESS, ERROR)
 class CloseErrorIgnored(Textbook):
+    """Breaks KVS-SAVE-5."""
+
     def finish(self, fd: int) -> None:
         self.quietly(self.fs.close, self.fs.dup(fd))
 
 
 @deserves(Kind.FALSE_SUCCESS, ERROR)
 class SyncErrorIgnored(Textbook):
+    """Breaks KVS-SAVE-5."""
+
     def finish(self, fd: int) -> None:
         self.quietly(self.fs.sync, fd)
 
 
 @deserves(Kind.FALSE_SUCCESS, ERROR)
 class CountNotChecked(Textbook):
+    """Breaks KVS-DIRECT-2 and KVC-WRITER-2."""
+
     def check_count(self, size_bytes: int, predicted: int | None) -> None:
         pass
 
 
 @deserves(Kind.TEMP_LEAKED, ERROR, strategy="staged")
 class StagedFileLeft(Textbook):
+    """Breaks KVS-STAGED-3."""
+
     strategy = "staged"
 
     def drop_stage(self, name: str, fd: int) -> None:
@@ -131,6 +149,8 @@ class StagedFileLeft(Textbook):
 
 @deserves(Kind.TEMP_LEAKED, ERROR, strategy="staged")
 class StagedFileLeftWhenTheCopyFails(Textbook):
+    """Breaks KVS-STAGED-3."""
+
     strategy = "staged"
 
     def copy(self, source: int, fd: int, size_bytes: int, offset: int) -> None:
@@ -143,7 +163,10 @@ class StagedFileLeftWhenTheCopyFails(Textbook):
 
 @deserves(Kind.LIVE_TEMP_REMOVED, KILL, scenario=Scenario.LIVE_TEMP)
 class TempNameShared(Textbook):
-    """As with a process id in another PID namespace: the living writer's file has the same name."""
+    """As with a process id in another PID namespace: the living writer's file has the same name.
+
+    Breaks KVS-TEMP-1 and -2.
+    """
 
     def temp_name(self) -> str:
         return SHARED_NAME
@@ -160,12 +183,16 @@ class TempNameShared(Textbook):
 
 @deserves(Kind.LIVE_TEMP_REMOVED, ERROR, scenario=Scenario.LIVE_TEMP)
 class TempNotExclusive(TempNameShared):
+    """Breaks KVS-TEMP-2."""
+
     def create_flags(self) -> int:
         return os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 @deserves(Kind.ENTRY_LOST, KILL)
 class OldEntryUnlinkedFirst(Textbook):
+    """Breaks KVS-SAVE-2."""
+
     def before(self) -> None:
         try:
             self.fs.unlink(self.name)
@@ -175,6 +202,8 @@ class OldEntryUnlinkedFirst(Textbook):
 
 @deserves(Kind.ENTRY_LOST, ERROR)
 class OtherEntryEvictedFirst(Textbook):
+    """Breaks KVS-SAVE-2 and KVS-EVICT-1."""
+
     def before(self) -> None:
         for name in self.fs.names():
             if identity.is_entry_name(name) and name != self.name:
@@ -183,6 +212,8 @@ class OtherEntryEvictedFirst(Textbook):
 
 @deserves(Kind.FALSE_SUCCESS, ERROR)
 class SuccessAfterFailure(Textbook):
+    """Breaks KVS-FAIL-1."""
+
     def failed(self, error: BaseException) -> None:
         self.clean_up()
         if not isinstance(error, OSError):
@@ -191,6 +222,8 @@ class SuccessAfterFailure(Textbook):
 
 @deserves(Kind.FALSE_SUCCESS, INTERRUPT)
 class ExceptionOfTheProducerSwallowed(Textbook):
+    """Breaks KVS-FAIL-1."""
+
     strategy = "backpatch"
 
     def write_pieces(self, fd: int, pieces: Iterable[Buffer], offset: int) -> int:
@@ -205,6 +238,8 @@ class ExceptionOfTheProducerSwallowed(Textbook):
 
 @deserves(Kind.TEMP_LEAKED, INTERRUPT)
 class InterruptNotHandled(Textbook):
+    """Breaks KVS-FAIL-2."""
+
     def save(self, pieces: Iterable[Buffer], predicted: int | None) -> None:
         try:
             entry, fd = self.fill(pieces, predicted)
@@ -216,6 +251,8 @@ class InterruptNotHandled(Textbook):
 
 @deserves(Kind.LIVE_TEMP_REMOVED, KILL, scenario=Scenario.LIVE_TEMP)
 class RecoveryRemovesLiveTemps(Textbook):
+    """Breaks KVS-RECOVER-2."""
+
     def recover(self) -> None:
         for name in self.fs.names():
             if is_temp(name):
@@ -224,6 +261,8 @@ class RecoveryRemovesLiveTemps(Textbook):
 
 @deserves(Kind.ENTRY_LOST, KILL)
 class RecoveryRemovesEntries(Textbook):
+    """Breaks KVS-RECOVER-3."""
+
     def recover(self) -> None:
         for name in self.fs.names():
             self.fs.unlink(name)
@@ -231,12 +270,16 @@ class RecoveryRemovesEntries(Textbook):
 
 @deserves(Kind.ORPHAN_UNRECLAIMED, KILL)
 class NoRecovery(Textbook):
+    """Breaks KVS-RECOVER-2."""
+
     def recover(self) -> None:
         pass
 
 
 @deserves(Kind.PARTIAL_VISIBLE, KILL, strategy="backpatch")
 class HeaderPatchedAfterPublication(Textbook):
+    """Breaks KVS-BACKPATCH-2."""
+
     strategy = "backpatch"
 
     def patch(self, fd: int, payload_bytes: int) -> None:
@@ -252,6 +295,8 @@ class HeaderPatchedAfterPublication(Textbook):
 
 @deserves(Kind.PARTIAL_VISIBLE, KILL, operation=Operation.REPLACE_TOOL_MAP, strategy="-")
 class ToolMapTruncatedInPlace(Textbook):
+    """Breaks KVS-TOOLMAP-1."""
+
     def write_with_map(self, content: bytes, sections: bytes) -> None:
         fd = self.fs.open(self.name, os.O_RDWR | os.O_TRUNC)
         try:
@@ -264,6 +309,8 @@ class ToolMapTruncatedInPlace(Textbook):
 
 @deserves(Kind.PARTIAL_VISIBLE, KILL, operation=Operation.TOUCH, strategy="-")
 class HitsUpdateTorn(Textbook):
+    """Breaks KVS-TOUCH-2."""
+
     def update_header(self, fd: int, header: Header, last_used: int) -> None:
         self.write_all(fd, (header.hits + 1).to_bytes(4, "little"), layout.HITS_OFFSET)
         self.write_all(fd, last_used.to_bytes(8, "little"), layout.LAST_USED_OFFSET)
@@ -271,6 +318,8 @@ class HitsUpdateTorn(Textbook):
 
 @deserves(Kind.FALSE_SUCCESS, ERROR, operation=Operation.TOUCH, strategy="-")
 class UpdateErrorIgnored(Textbook):
+    """Breaks KVS-TOUCH-4."""
+
     def touch(self, last_used: int) -> None:
         try:
             super().touch(last_used)
@@ -298,6 +347,8 @@ class LockFileLeft(Textbook):
 
 @deserves(Kind.FALSE_SUCCESS, ERROR, scenario=Scenario.DAMAGED)
 class ExistingEntryCountsAsSaved(Textbook):
+    """Breaks KVS-REPLACE-1."""
+
     def save(self, pieces: Iterable[Buffer], predicted: int | None) -> None:
         if self.name not in self.fs.names():
             super().save(pieces, predicted)
@@ -305,6 +356,8 @@ class ExistingEntryCountsAsSaved(Textbook):
 
 @deserves(Kind.TEMP_LEAKED, ERROR, strategy="staged")
 class CleaningUpStopsAtTheFirstFailure(Textbook):
+    """Breaks KVS-FAIL-2."""
+
     strategy = "staged"
 
     def clean_up(self) -> list[str]:
@@ -321,6 +374,8 @@ class CleaningUpStopsAtTheFirstFailure(Textbook):
 
 @deserves(Kind.TEMP_LEAKED, ERROR)
 class LeftFileNotReported(Textbook):
+    """Breaks KVS-FAIL-3."""
+
     def failed(self, error: BaseException) -> None:
         self.clean_up()
         raise error
@@ -328,6 +383,8 @@ class LeftFileNotReported(Textbook):
 
 @deserves(Kind.ORPHAN_UNRECLAIMED, ERROR)
 class LockKeptOnWhatIsLeft(Textbook):
+    """Breaks KVS-FAIL-3."""
+
     def clean_up(self) -> list[str]:
         left = []
         for name, fd in reversed(self.made):

@@ -40,6 +40,8 @@ class Backpatch(Textbook):
 @repaired_by(FILE, Textbook)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class NoSync(Textbook):
+    """Breaks KVS-DURABLE-2."""
+
     def finish(self, fd: int) -> None:
         self.fs.close(self.fs.dup(fd))
 
@@ -47,6 +49,8 @@ class NoSync(Textbook):
 @repaired_by(DIRECTORY, Textbook)
 @deserves(Kind.LOST_AFTER_ACK, POWER, level=2)
 class NoDirectorySync(Textbook):
+    """Breaks KVS-SAVE-7 and KVS-DURABLE-2."""
+
     def publish(self, name: str, fd: int) -> None:
         self.fs.rename(name, self.name)
         self.made.remove((name, fd))
@@ -56,13 +60,13 @@ class NoDirectorySync(Textbook):
 @repaired_by(f"{FILE}; {DIRECTORY}", Textbook)
 @deserves(Kind.LOST_AFTER_ACK, POWER, level=2)
 class NoSyncAtAll(NoSync, NoDirectorySync):
-    pass
+    """Breaks KVS-SAVE-7 and KVS-DURABLE-2."""
 
 
 @repaired_by(FILE, Textbook)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, level=0)
 class SyncedAfterTheRename(NoSync):
-    """Where that sync fails, the entry is visible and its bytes are gone."""
+    """Where that sync fails, the entry is visible and its bytes are gone. Breaks KVS-DURABLE-2."""
 
     def publish(self, name: str, fd: int) -> None:
         self.fs.rename(name, self.name)
@@ -75,6 +79,8 @@ class SyncedAfterTheRename(NoSync):
 @repaired_by(DIRECTORY, Textbook)
 @deserves(Kind.LOST_AFTER_ACK, POWER, level=2)
 class DirectorySyncedBeforeTheRename(NoDirectorySync):
+    """Breaks KVS-SAVE-7 and KVS-DURABLE-2."""
+
     def finish(self, fd: int) -> None:
         super().finish(fd)
         self.fs.sync_directory()
@@ -83,6 +89,8 @@ class DirectorySyncedBeforeTheRename(NoDirectorySync):
 @repaired_by(FILE, Staged)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="staged", level=2)
 class SyncOfTheStagedFileAlone(NoSync):
+    """Breaks KVS-DURABLE-2."""
+
     strategy = "staged"
 
     def drop_stage(self, name: str, fd: int) -> None:
@@ -93,6 +101,8 @@ class SyncOfTheStagedFileAlone(NoSync):
 @repaired_by(FILE, Textbook)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class SyncOfTheOldEntry(NoSync):
+    """Breaks KVS-DURABLE-2."""
+
     def finish(self, fd: int) -> None:
         super().finish(fd)
         old = self.fs.open(self.name, os.O_RDONLY)
@@ -105,6 +115,8 @@ class SyncOfTheOldEntry(NoSync):
 @repaired_by(FILE, Textbook)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, level=2)
 class SyncedBeforeTheLastPiece(NoSync):
+    """Breaks KVS-DURABLE-2."""
+
     def write_all(self, fd: int, data: Buffer, offset: int) -> None:
         if data is self.serial.sections:
             self.fs.sync(fd)
@@ -114,6 +126,8 @@ class SyncedBeforeTheLastPiece(NoSync):
 @repaired_by(FILE, Backpatch)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, strategy="backpatch", level=2)
 class HeaderPatchedAfterTheSync(NoSync):
+    """Breaks KVS-DURABLE-2."""
+
     strategy = "backpatch"
 
     def patch(self, fd: int, payload_bytes: int) -> None:
@@ -123,7 +137,10 @@ class HeaderPatchedAfterTheSync(NoSync):
 
 @deserves(Kind.LOST_AFTER_ACK, POWER, operation=Operation.TOUCH, strategy="-", level=2)
 class UpdateNotSynced(Textbook):
-    """The bytes lie in one sector, so that they are old or new (KVS-ATOM-1); but success was reported."""
+    """The bytes lie in one sector, so that they are old or new (KVS-ATOM-1); but success was reported.
+
+    Breaks KVS-DURABLE-5.
+    """
 
     def touch(self, last_used: int) -> None:
         with InterruptGate():
@@ -138,4 +155,4 @@ class UpdateNotSynced(Textbook):
 @repaired_by(FILE, Textbook)
 @deserves(Kind.PARTIAL_VISIBLE, POWER, operation=Operation.REPLACE_TOOL_MAP, strategy="-", level=2)
 class ToolMapReplacedWithoutSync(NoSync):
-    pass
+    """Breaks KVS-DURABLE-2."""

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.spec.asked import ROOT
 from tests.spec.oracles import SessionOracle
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _install_compiler(npm: str, folder: Path) -> None:

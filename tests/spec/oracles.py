@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kvformat import layout
-from kvformat.errors import KvcError
-from kvformat.limits import Limits
-from kvformat.reader import open_kvc
+from tests.spec.asked import SEQ, say
 from tests.spec.generated import Question
 
 Answer = dict[str, Any]
@@ -27,37 +25,28 @@ def _held(data: bytes) -> dict[str, str]:
     return {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _rejected(category: str, clause: str, field: str) -> Answer:
-    return {"result": "reject", "category": category, "clause": clause, "field": field}
+def request(op: str, path: Path | str, question: Question) -> dict[str, Any]:
+    """What an adapter is asked, `seq` aside."""
+    return {
+        "cmd": "run",
+        "op": op,
+        "profile": question.profile,
+        "input": str(path),
+        "output": None,
+        "name": question.name,
+        "arguments": {"text_bytes_max": question.text_bytes_max},
+    }
+
+
+def _without_words(answer: Answer, seq: int) -> Answer:
+    assert answer.pop("seq") == seq
+    answer.pop("message", None)
+    return answer
 
 
 def reader_answer(path: Path, question: Question) -> Answer:
-    """Of `kvformat.reader`, whose bytes are declared with construct in `kvformat.schema`."""
-    limits = Limits(text_bytes_max=question.text_bytes_max)
-    try:
-        with open_kvc(path, profile=question.profile, name=question.name, limits=limits) as reader:
-            header, title = reader.header, reader.title()
-            damaged = reader.tool_map_problem is not None
-            tools = reader.tool_map() if header.has_tool_map and not damaged else None
-            view = {
-                "profile": reader.profile.name,
-                "file_bytes": str(reader.size_bytes),
-                "header": _header_view(
-                    (
-                        *(header.quantisation_bits, header.reason, header.flags, header.byte7, header.tokens),
-                        *(header.hits, header.context_tokens, header.byte20, header.reserved, header.created),
-                        *(header.last_used, header.payload_bytes),
-                    )
-                ),
-                "text": _held(reader.text),
-                "payload": _held(reader.payload.read()),
-                "tool_map": None if tools is None else [{"id": _held(t.id), "block": _held(t.block)} for t in tools],
-                "title": None if title is None else _held(title),
-                "trailing_bytes": None if reader.trailing_bytes is None else str(reader.trailing_bytes),
-            }
-    except KvcError as error:
-        return _rejected(error.category, error.clause, error.field)
-    return {"result": "accept", "view": {"name": question.name, **view}}
+    """Of `kvformat.reader`, whose bytes are declared with construct in `kvformat.schema`, behind its own adapter."""
+    return _without_words(say({**request("read", path, question), "seq": SEQ}), SEQ)
 
 
 _NAMES = ("quantisation_bits", "reason", "flags", "byte7", "tokens", "hits", "context_tokens", "byte20", "reserved")
@@ -73,11 +62,15 @@ class _StopError(Exception):
 
     def __init__(self, category: str, clause: str, field: str) -> None:
         super().__init__(field)
-        self.answer = _rejected(category, clause, field)
+        self.answer: Answer = {"result": "reject", "category": category, "clause": clause, "field": field}
 
 
 def integers_answer(data: bytes, question: Question) -> Answer:
-    """Of the codec on integers in `kvformat.layout`, with the steps of spec/kvc.md, 1.4, written out beside it."""
+    """Of the codec on integers in `kvformat.layout`, with the steps of spec/kvc.md, 1.4, written out beside it.
+
+    It is independent of the reader: neither schema, rules, sections nor identity of kvformat are called, and the file is
+    held whole where the reader streams it.
+    """
     try:
         return {"result": "accept", "view": _integers_view(data, question)}
     except _StopError as stop:
@@ -235,17 +228,4 @@ class SessionOracle:
     def run(self, op: str, path: Path | str, question: Question) -> Answer:
         """What the adapter says of a case, its message left out."""
         self._asked += 1
-        request = {
-            "cmd": "run",
-            "seq": self._asked,
-            "op": op,
-            "profile": question.profile,
-            "input": str(path),
-            "output": None,
-            "name": question.name,
-            "arguments": {"text_bytes_max": question.text_bytes_max},
-        }
-        answer = self._ask(request)
-        assert answer.pop("seq") == self._asked
-        answer.pop("message", None)
-        return answer
+        return _without_words(self._ask({**request(op, path, question), "seq": self._asked}), self._asked)

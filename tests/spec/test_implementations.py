@@ -12,13 +12,11 @@ from kvformat.conform import view
 from kvformat.conform.case import Kind, Operation
 from kvformat.conform.escape import escape
 from kvformat.conform.runner import Plan, run
-from kvformat.conform.suite import load_suite
 from kvformat.conform.verdict import Verdict
-from tests.spec.conftest import ROOT
+from tests.spec.asked import ROOT, SUITE
 from tests.spec.generated import Question
 from tests.spec.oracles import integers_answer
 
-SUITE = load_suite(ROOT / "spec" / "cases")
 TEXT_BYTES_MAX = 268_435_456
 HELD_BYTES_MAX = 1 << 20
 """The oracle on integers holds a whole file; the few that are larger are left to the others."""

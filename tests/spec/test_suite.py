@@ -5,23 +5,23 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from kvformat import KvcReader, identity, layout, listing, lookup, refusals, rules, temp_names, updates
-from kvformat.filesystem import OsFileSystem
-from kvformat.limits import Limits
-from tests.spec.suite import CASES, LoadedCase, load_all
-from tests.spec.test_cases import run
+from kvformat.conform.case import Case
+from kvformat.conform.verdict import Verdict, is_asserted
+from tests.spec.asked import CASES, CLAIMS, ROOT, SUITE, ask
+from tests.spec.mistakes import MISTAKES, Mistake
 from tools.cases.__main__ import main
-from tools.cases.case import SPEC, Case
+from tools.cases.case import SPEC
+from tools.cases.case import Case as Generated
 from tools.cases.suite import all_cases, committed, differences, lost, mistakes, registry
+from tools.citations import broken_spans, cited_ids
 
-ALL = load_all()
 GENERATED = all_cases()
 
 SIZE_BYTES_MAX = 3_000_000
@@ -37,45 +37,41 @@ WITHOUT_CASES = {
 """MUST clauses of kvc.md, and of saving.md on store operations, that no case is about, and why."""
 
 
-def test_there_are_as_many_cases_as_ids_and_each_is_named_after_its_id() -> None:
-    assert len(ALL) >= 400
-    assert max(Counter(case.id for case in ALL).values()) == 1
-    for case in ALL:
-        assert (case.path.stem, case.path.parent.name) == (case.id, case.operation)
+def test_there_are_many_cases_and_each_file_is_one() -> None:
+    assert len(CASES) >= 400
+    assert len(CASES) == len(list(SUITE.folder.glob("*/*.toml")))
+    for case in CASES:
         assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", case.id)
 
 
 def test_level_and_authority_are_those_of_the_clause_that_decides() -> None:
-    for case in ALL:
-        decides = SPEC[case.table["clauses"][0]]
-        assert (case.table["level"], case.table["authority"]) == (decides.level, decides.authority), case.id
-        assert case.expect.get("clause", case.table["clauses"][0]) in case.table["clauses"], case.id
-        assert max(Counter(case.table["clauses"]).values()) == max(Counter(case.table["flags"]).values()) == 1, case.id
+    for case in CASES:
+        decides = SPEC[case.clauses[0]]
+        assert (case.level, case.authority) == (decides.level, decides.authority), case.id
+        assert max(Counter(case.clauses).values()) == max(Counter(case.flags).values()) == 1, case.id
 
 
 def test_every_must_has_a_case_or_a_reason() -> None:
     """KVC-FILE-1 to KVC-FILE-6, and so on: the whole of kvc.md, and chapter 7 of saving.md."""
     operations = re.compile(r"KVC-.*|KVS-(ATOM|TOUCH|TOOLMAP|REMOVE|RECOVER|EVICT)-.*")
     musts = {name for name, clause in SPEC.items() if clause.level == "MUST" and operations.fullmatch(name)}
-    cited = set(chain.from_iterable(case.table["clauses"] for case in ALL))
+    cited = set(chain.from_iterable(case.clauses for case in CASES))
     assert musts - cited == set(WITHOUT_CASES)
     assert all(WITHOUT_CASES.values())
 
 
 def test_every_flag_and_every_behaviour_is_described_and_used() -> None:
     flags, behaviours = registry("flags"), registry("behaviours")
-    assert {flag for case in ALL for flag in case.table["flags"]} == set(flags)
+    assert {flag for case in CASES for flag in case.flags} == set(flags)
     assert all(set(flag) == {"description", "kind", "effect"} for flag in flags.values())
-    chosen = {
-        (case.table["behaviour"]["key"], case.table["behaviour"]["value"]) for case in ALL if "behaviour" in case.table
-    }
+    chosen = {case.behaviour for case in CASES if case.behaviour is not None}
     assert {key for key, _ in chosen} == set(behaviours)
     assert all(value in behaviours[key]["values"] for key, value in chosen)
 
 
 def test_every_file_belongs_to_a_case_and_all_are_small() -> None:
     wanted = set(chain.from_iterable(case.files() for case in GENERATED))
-    found = committed(CASES)
+    found = committed(SUITE.folder)
     assert set(found) == wanted
     assert sum(map(len, found.values())) < SIZE_BYTES_MAX
 
@@ -86,7 +82,7 @@ def test_what_is_committed_is_what_the_generators_make(capsys: pytest.CaptureFix
 
 def test_the_generators_know_nothing_of_the_code_that_is_judged() -> None:
     """Cases that the reader or the writer had made would agree with either, right or wrong."""
-    sources = list((CASES.parents[1] / "tools" / "cases").glob("*.py"))
+    sources = list((ROOT / "tools" / "cases").glob("*.py"))
     assert len(sources) > 10
     for path in sources:
         for node in ast.walk(ast.parse(path.read_bytes())):
@@ -97,7 +93,7 @@ def test_the_generators_know_nothing_of_the_code_that_is_judged() -> None:
 
 
 def test_a_difference_is_named() -> None:
-    found = committed(CASES)
+    found = committed(SUITE.folder)
     first, second, *_ = sorted(found)
     altered = {**found, first: found[first] + b" ", "read/more.bin": b""}
     del altered[second]
@@ -125,115 +121,25 @@ def test_an_id_is_for_ever() -> None:
         (lambda case: [replace(case, flags=())], "no case has the flag"),
     ],
 )
-def test_a_mistake_of_a_generator_is_named(wrong: Callable[[Case], list[Case]], says: str) -> None:
+def test_a_mistake_of_a_generator_is_named(wrong: Callable[[Generated], list[Generated]], says: str) -> None:
     first = GENERATED[0]
     flags: dict[str, dict[str, str]] = {flag: {} for flag in first.flags}
     assert list(mistakes([first], flags, {}, {})) == []
     assert any(says in said for said in mistakes(wrong(first), flags, {}, {}))
 
 
-def failing(cases: list[LoadedCase], scratch: Path) -> Iterator[str]:
-    """The ids of the cases that do not pass."""
-    for number, case in enumerate(cases):
-        directory = scratch / str(number)
-        directory.mkdir()
-        try:
-            run(case, directory)
-        except (AssertionError, LookupError, ValueError, OSError):
-            yield case.id
+def failing(cases: list[Case], folder: Path) -> list[Case]:
+    """Those that do not pass."""
+    return [case for case in cases if ask(case, folder)[0].verdict is not Verdict.PASSED]
 
 
-def _no_sum(head: bytes, total_bytes: int, text_bytes_max: int) -> bool:
-    text_bytes, payload_bytes = int.from_bytes(head[48:52], "little"), int.from_bytes(head[40:48], "little")
-    wrapped = (52 + text_bytes + payload_bytes) % 2**64
-    return len(head) >= 52 and head[4] in (2, 4) and head[8:12] != bytes(4) and wrapped <= total_bytes
-
-
-MISTAKES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
-    "a sum that wraps": ("read-sum", lambda patch: patch.setattr(rules, "is_whole", _no_sum)),
-    "names tested in one case only": (
-        "read-name",
-        lambda patch: patch.setattr(identity, "canonical_name", lambda name: name),
-    ),
-    "a suffix in any case": (
-        "list-name",
-        lambda patch: patch.setattr(identity, "_ENTRY_NAME", re.compile(r"[0-9a-fA-F]{40}\.kv", re.IGNORECASE)),
-    ),
-    "a name up to its newline": (
-        "list-name",
-        lambda patch: patch.setattr(identity, "_ENTRY_NAME", re.compile(r"[0-9a-fA-F]{40}\.kv\n?")),
-    ),
-    "a creation time with its bytes reversed": (
-        "read-byte-order",
-        lambda patch: patch.setattr(
-            identity, "session_name", lambda title, created: identity.text_name(title + created.to_bytes(8, "big"))
-        ),
-    ),
-    "titles that may be a byte longer": (
-        "read-title",
-        lambda patch: patch.setattr(layout, "TITLE_BYTES_MAX", 2**16 + 1),
-    ),
-    "titles that must be a byte shorter": (
-        "read-title",
-        lambda patch: patch.setattr(layout, "TITLE_BYTES_MAX", 2**16 - 1),
-    ),
-    "texts that may be a byte longer": (
-        "read-limit-text-26843545",
-        lambda patch: patch.setattr("tests.spec.subject.Limits", lambda: Limits(text_bytes_max=2**28 + 1)),
-    ),
-    "any payload ABI under a profile that was told": (
-        "read-profile",
-        lambda patch: patch.setitem(rules._BYTE20_ACCEPTED, "ds4-abi2", frozenset(range(256))),
-    ),
-    "sessions offered": (
-        "lookup",
-        lambda patch: patch.setattr(
-            listing.StoredEntry, "answers_prompts", property(lambda entry: entry.header.payload_bytes > 0)
-        ),
-    ),
-    "a hit count that wraps": (
-        "touch-hits",
-        lambda patch: patch.setattr(updates, "min", lambda most, value: value % 2**32, raising=False),
-    ),
-    "reserved bytes zeroed": (
-        "touch-",
-        lambda patch: patch.setattr(updates, "replace", lambda old, **new: replace(old, reserved=bytes(3), **new)),
-    ),
-    "sections of unknown bits dropped": (
-        "replace-tool-map-unknown",
-        lambda patch: patch.setattr(KvcReader, "read_trailing", lambda reader: b""),
-    ),
-    "spellings that are several entries": (
-        "list-two",
-        lambda patch: patch.setattr(identity, "canonical_name", lambda name: name),
-    ),
-    "texts that are not compared": (
-        "lookup-damaged-identity",
-        lambda patch: patch.setattr(lookup, "_text_is", lambda fs, fd, text: True),
-    ),
-    "locks that are not asked for": (
-        "recover-live",
-        lambda patch: patch.setattr(OsFileSystem, "try_lock", lambda fs, fd: True),
-    ),
-    "temp names in any case": (
-        "recover-name",
-        lambda patch: patch.setattr(
-            temp_names, "TEMP_NAME", re.compile(temp_names.TEMP_NAME.pattern, re.ASCII | re.IGNORECASE)
-        ),
-    ),
-    "refused reasons stored": ("write-refused", lambda patch: patch.setattr(layout, "REASON_MAX", 255)),
-    "flags that nobody knows stored": ("write-refused", lambda patch: patch.setattr(refusals, "_WRITER_FLAGS", 255)),
-}
-"""Mistakes that an implementation could make, each with the cases that are run against it."""
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_cases_notice(mistake: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each mistake fails some case that the right implementation passes."""
-    prefix, make = MISTAKES[mistake]
-    cases = [case for case in ALL if case.id.startswith(prefix)]
-    (tmp_path / "right").mkdir()
-    (tmp_path / "wrong").mkdir()
-    assert list(failing(cases, tmp_path / "right")) == []
-    make(monkeypatch)
-    assert list(failing(cases, tmp_path / "wrong")) != []
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_the_cases_notice(mistake: Mistake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cases that the right implementation passes fail with each mistake, those about the clauses that it breaks."""
+    cases = [case for case in CASES if case.id.startswith(MISTAKES[mistake]) and is_asserted(case, CLAIMS)]
+    assert failing(cases, tmp_path / "case") == []
+    mistake(monkeypatch)
+    said = mistake.__doc__ or ""
+    broken = {cited for start, end in broken_spans(said) for _, cited in cited_ids(said[start:end])}
+    assert broken
+    assert broken <= set(chain.from_iterable(case.clauses for case in failing(cases, tmp_path / "case")))

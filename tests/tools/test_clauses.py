@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tools import clauses
+from tools.citations import cited_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,17 +31,6 @@ CODE = '"""KVC-FILE-1."""\n'
 TEST = '"""KVS-SAVE-1."""\n'
 
 
-@pytest.fixture(scope="module")
-def clauses() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("clauses", ROOT / "tools" / "clauses.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["clauses"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 def put(root: Path, path: str, text: str) -> None:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).write_text(text, encoding="utf-8")
@@ -56,13 +45,11 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def failures(clauses: ModuleType, root: Path, planned: dict[str, str] | None = None) -> list[str]:
-    found = clauses.check(root, planned or {}).failures
-    assert isinstance(found, list)
-    return found
+def failures(root: Path, planned: dict[str, str] | None = None) -> list[str]:
+    return clauses.check(root, planned or {}).failures
 
 
-def test_a_good_tree_passes(clauses: ModuleType, tree: Path) -> None:
+def test_a_good_tree_passes(tree: Path) -> None:
     trace = clauses.check(tree, {})
     assert trace.failures == []
     assert {name: (one.level, one.authority, one.code, one.tests) for name, one in trace.clauses.items()} == {
@@ -78,7 +65,7 @@ def test_a_good_tree_passes(clauses: ModuleType, tree: Path) -> None:
         "kvformat/more.py",
         "kvformat/schemas/save.json",
         "kvformat/profiles.toml",
-        "examples/c/wrong/bad.c",
+        "examples/c/wrong/common.h",
         "tests/more.py",
         "tools/more.py",
         "README.md",
@@ -87,38 +74,40 @@ def test_a_good_tree_passes(clauses: ModuleType, tree: Path) -> None:
         "spec/cases/flags.toml",
     ],
 )
-def test_an_unknown_id_fails_wherever_it_is_cited(clauses: ModuleType, tree: Path, path: str) -> None:
+def test_an_unknown_id_fails_wherever_it_is_cited(tree: Path, path: str) -> None:
     put(tree, path, "\nsee KVC-FILE-9\n")
-    (failure,) = failures(clauses, tree)
+    (failure,) = failures(tree)
     assert failure.startswith(f"{path}:2: no clause KVC-FILE-9: ")
 
 
 @pytest.mark.parametrize("cited", ["KVC-FILE-01", "KVC-FILE-1a", "KVC-FILE-1..3", "KVS-SAVE-1, -2"])
-def test_an_id_must_be_exact(clauses: ModuleType, tree: Path, cited: str) -> None:
+def test_an_id_must_be_exact(tree: Path, cited: str) -> None:
     put(tree, "README.md", cited)
-    assert len(failures(clauses, tree)) == 1
+    assert len(failures(tree)) == 1
 
 
-@pytest.mark.parametrize("path", ["tools/clauses.py", "tests/tools/test_clauses.py", "build/x.py", ".cache/x.py"])
-def test_what_is_no_source_is_not_scanned(clauses: ModuleType, tree: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["tools/clauses.py", "tests/tools/test_clauses.py", "docs/traceability.md", "build/x.py", ".cache/x.py"]
+)
+def test_what_is_no_source_is_not_scanned(tree: Path, path: str) -> None:
     put(tree, path, "KVC-FILE-9")
-    assert failures(clauses, tree) == []
+    assert failures(tree) == []
 
 
-def test_a_must_that_nobody_cites_fails(clauses: ModuleType, tree: Path) -> None:
+def test_a_must_that_nobody_cites_fails(tree: Path) -> None:
     put(tree, "kvformat/code.py", "")
-    (failure,) = failures(clauses, tree)
+    (failure,) = failures(tree)
     assert failure.startswith("spec/kvc.md:5: KVC-FILE-1 is a MUST that no code, no test and no case cites: ")
 
 
-def test_a_case_is_a_citation_of_its_own_kind(clauses: ModuleType, tree: Path) -> None:
+def test_a_case_is_a_citation_of_its_own_kind(tree: Path) -> None:
     put(tree, "spec/cases/read/read-one.toml", 'clauses = ["KVC-FILE-2", "KVS-SAVE-1"]')
     trace = clauses.check(tree, {})
     assert trace.failures == []
     assert {name: one.cases for name, one in trace.clauses.items()} == {
         "KVC-FILE-1": set(),
-        "KVC-FILE-2": {"read-one"},
-        "KVS-SAVE-1": {"read-one"},
+        "KVC-FILE-2": {"spec/cases/read/read-one.toml"},
+        "KVS-SAVE-1": {"spec/cases/read/read-one.toml"},
     }
 
 
@@ -141,15 +130,15 @@ def test_a_case_is_a_citation_of_its_own_kind(clauses: ModuleType, tree: Path) -
         ("README.md", False),
     ],
 )
-def test_only_code_tests_and_cases_count(clauses: ModuleType, tree: Path, path: str, counts: bool) -> None:
+def test_only_code_tests_and_cases_count(tree: Path, path: str, counts: bool) -> None:
     put(tree, "kvformat/code.py", "")
     put(tree, path, CODE)
-    assert (failures(clauses, tree) == []) is counts
+    assert (failures(tree) == []) is counts
 
 
-def test_a_second_clause_of_one_id_fails(clauses: ModuleType, tree: Path) -> None:
+def test_a_second_clause_of_one_id_fails(tree: Path) -> None:
     put(tree, "spec/saving.md", "#### KVC-FILE-1 · MAY · kvc\n")
-    (failure,) = failures(clauses, tree)
+    (failure,) = failures(tree)
     assert failure.startswith("spec/saving.md:1: KVC-FILE-1 is a clause already (spec/kvc.md:5): ")
 
 
@@ -166,27 +155,25 @@ def test_a_second_clause_of_one_id_fails(clauses: ModuleType, tree: Path) -> Non
         "#### KVC-FILE-3 · MUST · kvc ",
     ],
 )
-def test_a_heading_of_level_4_that_is_no_clause_fails(clauses: ModuleType, tree: Path, heading: str) -> None:
+def test_a_heading_of_level_4_that_is_no_clause_fails(tree: Path, heading: str) -> None:
     put(tree, "spec/other.md", f"# Other\n\n{heading}\n")
-    assert any("spec/other.md:3: " in failure and "heading" in failure for failure in failures(clauses, tree))
+    assert any("spec/other.md:3: " in failure and "heading" in failure for failure in failures(tree))
 
 
-def test_a_tree_without_clauses_fails(clauses: ModuleType, tmp_path: Path) -> None:
-    assert failures(clauses, tmp_path) == [
-        "spec/*.md has no clause at all: run this in the repository, or repair the headings"
-    ]
+def test_a_tree_without_clauses_fails(tmp_path: Path) -> None:
+    assert failures(tmp_path) == ["spec/*.md has no clause at all: run this in the repository, or repair the headings"]
 
 
-def test_a_planned_clause_is_excused_until_it_is_cited(clauses: ModuleType, tree: Path) -> None:
+def test_a_planned_clause_is_excused_until_it_is_cited(tree: Path) -> None:
     planned = {"KVC-FILE-1": "later"}
-    (stale,) = failures(clauses, tree, planned)
+    (stale,) = failures(tree, planned)
     assert stale.startswith("PLANNED is stale: KVC-FILE-1 is cited by kvformat/code.py: ")
     put(tree, "kvformat/code.py", "")
-    assert failures(clauses, tree, planned) == []
+    assert failures(tree, planned) == []
 
 
-def test_planned_names_clauses_and_gives_reasons(clauses: ModuleType, tree: Path) -> None:
-    unknown, unreasoned = failures(clauses, tree, {"KVC-FILE-9": "later", "KVC-FILE-2": " "})
+def test_planned_names_clauses_and_gives_reasons(tree: Path) -> None:
+    unknown, unreasoned = failures(tree, {"KVC-FILE-9": "later", "KVC-FILE-2": " "})
     assert unknown.startswith("PLANNED has KVC-FILE-9, which is no clause: ")
     assert unreasoned.startswith("PLANNED has KVC-FILE-2 without a reason: ")
 
@@ -211,30 +198,94 @@ def test_planned_names_clauses_and_gives_reasons(clauses: ModuleType, tree: Path
         ("KVC-NAME, KVC-NAME-, KVC-NAME-<n>, kvc-name-1", []),
     ],
 )
-def test_runs_of_ids(clauses: ModuleType, text: str, numbers: list[int]) -> None:
-    assert [cited for _, cited in clauses.cited_ids(text)] == [f"KVC-NAME-{number}" for number in numbers]
+def test_runs_of_ids(text: str, numbers: list[int]) -> None:
+    assert [cited for _, cited in cited_ids(text)] == [f"KVC-NAME-{number}" for number in numbers]
 
 
-def test_the_command_says_what_is_wrong(
-    clauses: ModuleType, tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+INVARIANT = """
+#### KVS-INV-1 · MUST · kvc
+
+All is well. Violation: `partial-visible`.
+"""
+
+
+def test_an_invariant_needs_a_mutant_or_a_reason(tree: Path) -> None:
+    put(tree, "spec/saving.md", INVARIANT)
+    put(tree, "kvformat/code.py", "KVC-FILE-1 KVS-INV-1")
+    (failure,) = failures(tree)
+    assert failure.startswith("spec/saving.md:2: KVS-INV-1 is an invariant that no mutant breaks, ")
+    put(tree, "tests/mutants/wrong.py", 'class Wrong:\n    """Breaks KVS-INV-1."""\n')
+    assert failures(tree) == []
+
+
+def test_a_reason_does_not_outlive_the_first_mutant(tree: Path) -> None:
+    put(tree, "spec/saving.md", INVARIANT)
+    assert failures(tree, {"KVS-INV-1": "later"}) == []
+    put(tree, "examples/c/wrong/bad.c", "/* Must get: partial-visible. */")
+    (failure,) = failures(tree, {"KVS-INV-1": "later"})
+    assert failure.startswith("PLANNED is stale: KVS-INV-1 is cited by examples/c/wrong/bad.c: ")
+
+
+def test_what_a_mutant_breaks_it_does_not_test(tree: Path) -> None:
+    put(tree, "tests/test_code.py", '"""Breaks KVS-SAVE-1."""\n')
+    (failure,) = failures(tree)
+    assert failure.startswith("spec/kvc.md:11: KVS-SAVE-1 is a MUST that no code, no test and no case cites: ")
+    put(tree, "tests/test_code.py", '"""Breaks KVC-FILE-1. It is not KVS-SAVE-1."""\n')
+    assert failures(tree) == []
+
+
+def test_an_unknown_id_that_a_mutant_breaks_fails(tree: Path) -> None:
+    put(tree, "tests/more.py", '"""Breaks KVC-FILE-1 and KVC-FILE-9."""\n')
+    (failure,) = failures(tree)
+    assert failure.startswith("tests/more.py:1: no clause KVC-FILE-9: ")
+
+
+@pytest.fixture
+def as_root(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(clauses, "ROOT", tree)
     monkeypatch.setattr(clauses, "PLANNED", {})
-    put(tree, "spec/cases/read/read-one.toml", 'clauses = ["KVC-FILE-1"]')
-    assert clauses.main(["--table"]) == 0
+    (tree / "docs").mkdir()
+    return tree
+
+
+def test_the_command_says_what_is_wrong(as_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(as_root, "spec/cases/read/read-one.toml", 'clauses = ["KVC-FILE-1"]')
+    put(as_root, "examples/c/wrong/bad.c", "/* Breaks KVC-FILE-1. */")
+    assert clauses.main(["--write", "--table"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "clause           level     code -> tests -> cases",
-        "KVC-FILE-1       MUST      kvformat/code.py -> - -> read-one",
-        "KVC-FILE-2       SHOULD    - -> - -> -",
-        "KVS-SAVE-1       MUST      - -> tests/test_code.py -> -",
-        "3 clauses: 1 cited in code, 1 in tests, 1 in cases, 1 in none of them",
-        "2 MUSTs: 1 cited in code, 1 in tests, 1 in cases, 0 in none of them",
-        "0 planned, 0 failures",
+        "clause           level     code -> tests -> cases -> mutants",
+        "KVC-FILE-1       MUST      kvformat/code.py -> - -> read-one -> bad",
+        "KVC-FILE-2       SHOULD    - -> - -> - -> -",
+        "KVS-SAVE-1       MUST      - -> tests/test_code.py -> - -> -",
+        "3 clauses: 1 cited in code, 1 in tests, 1 in cases, 1 in none of them; 1 broken by mutants",
+        "2 MUSTs: 1 cited in code, 1 in tests, 1 in cases, 0 in none of them; 1 broken by mutants",
+        "1 mutants, 0 planned, 0 failures",
     ]
-    put(tree, "tests/test_code.py", "")
-    assert clauses.main([]) == 1
+    put(as_root, "tests/test_code.py", "")
+    assert clauses.main(["--write"]) == 1
     assert "KVS-SAVE-1 is a MUST that no code, no test and no case cites" in capsys.readouterr().out
 
 
-def test_the_real_tree_passes(clauses: ModuleType) -> None:
-    assert failures(clauses, ROOT, clauses.PLANNED) == []
+def test_a_page_that_is_missing_or_stale_fails_until_it_is_written(
+    as_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stale = "docs/traceability.md is stale: run `python -m tools.clauses --write`"
+    assert clauses.main([]) == 1
+    assert stale in capsys.readouterr().out
+    assert clauses.main(["--write"]) == 0
+    assert clauses.main([]) == 0
+    put(as_root, "faultinject/more.py", CODE)
+    assert clauses.main([]) == 1
+    assert stale in capsys.readouterr().out
+
+
+def test_a_failure_does_not_keep_the_page_from_being_written(as_root: Path) -> None:
+    """It is a picture of what is there, so that two commands are never needed."""
+    put(as_root, "README.md", "KVC-FILE-9")
+    assert clauses.main(["--write"]) == 1
+    assert (as_root / "docs/traceability.md").is_file()
+
+
+def test_the_real_tree_passes_with_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    status = clauses.main([])
+    assert status == 0, capsys.readouterr().out

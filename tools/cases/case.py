@@ -9,12 +9,12 @@ from typing import Any
 
 import tomli_w
 
-from tools import clauses
+from tools import citations
 
 
-def _clauses() -> dict[str, clauses.Clause]:
-    trace = clauses.Trace()
-    clauses.read_clauses(clauses.ROOT, trace)
+def _clauses() -> dict[str, citations.Clause]:
+    trace = citations.Trace()
+    citations.read_clauses(citations.ROOT, trace)
     return trace.clauses
 
 

@@ -1,5 +1,7 @@
 /* Wrong: the entry is written under its final name from the first byte on. Must get: partial-visible
  * (kill), and entry-lost (error) where an entry of the same key was there before.
+ *
+ * Breaks KVS-SAVE-2 and -6.
  */
 #include "common.h"
 

@@ -1,5 +1,7 @@
 /* Wrong: another entry is removed to make room before the new one is written. Must get: entry-lost
  * (error, kill), in a directory that holds an entry of another key.
+ *
+ * Breaks KVS-SAVE-2 and KVS-EVICT-1.
  */
 #include "common.h"
 

@@ -1,5 +1,7 @@
 /* Wrong: a write that accepts fewer bytes than offered passes for a complete one. Must get:
  * false-success and partial-visible (error: a short write).
+ *
+ * Breaks KVS-SAVE-3.
  */
 #include "common.h"
 

@@ -2,6 +2,8 @@
  * the payload. Must get: partial-visible (kill, error): the old map is gone, the new one not there.
  *
  * The entry of NAME_OR_KEYFILE must exist. The map gets one entry, of 8 bytes times SEED (1 to 1000).
+ *
+ * Breaks KVS-TOOLMAP-1.
  */
 #include "common.h"
 

@@ -1,5 +1,7 @@
 /* Wrong: the file is synced, the directory is not, so that its name can be missing, or lead to the old
  * entry, after a loss of power. Must get: lost-after-ack, under power alone; otherwise it is right (L2).
+ *
+ * Breaks KVS-SAVE-7 and KVS-DURABLE-2.
  */
 #include "common.h"
 

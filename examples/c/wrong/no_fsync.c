@@ -2,6 +2,8 @@
  * both under power alone; under error and kill it is right (L2).
  *
  * The thought behind it: rename is atomic.
+ *
+ * Breaks KVS-SAVE-7 and KVS-DURABLE-2.
  */
 #include "common.h"
 

@@ -1,6 +1,8 @@
 /* Wrong: a save that fails returns at once and leaves its temp file. Must get: temp-leaked (error).
  *
  * A recovery finds the file later; but the program was alive and had no excuse (KVS-FAIL-2).
+ *
+ * Breaks KVS-FAIL-2.
  */
 #include "common.h"
 

@@ -2,6 +2,8 @@
  * name. Must get: partial-visible (kill, error).
  *
  * The thought behind it: other programs can see at once that the entry is on its way.
+ *
+ * Breaks KVS-SAVE-4.
  */
 #include "common.h"
 

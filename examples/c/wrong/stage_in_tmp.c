@@ -3,6 +3,8 @@
  *
  * One argument more than the others: PROG DIR NAME_OR_KEYFILE PAYLOAD_BYTES [SEED [STAGE_DIR]]. Without
  * it the payload is staged in $TMPDIR or /tmp.
+ *
+ * Breaks KVS-TEMP-1 and KVS-STAGED-3.
  */
 #include "common.h"
 

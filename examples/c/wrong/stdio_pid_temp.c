@@ -3,6 +3,8 @@
  * partial-visible, for want of any fsync.
  *
  * An errno or a short write does it no harm: that part is as it should be.
+ *
+ * Breaks KVS-TEMP-1 and KVS-DURABLE-2.
  */
 #include "common.h"
 

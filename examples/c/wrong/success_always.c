@@ -2,6 +2,8 @@
  * false-success (error).
  *
  * The thought behind it: it is only a cache, and a missing entry is no reason to stop.
+ *
+ * Breaks KVS-FAIL-1.
  */
 #include "common.h"
 

@@ -2,6 +2,8 @@
  * the two calls; error in the second).
  *
  * A habit from systems where rename does not replace.
+ *
+ * Breaks KVS-SAVE-2.
  */
 #include "common.h"
 

@@ -1,4 +1,7 @@
-"""A session adapter that writes and recovers, and can be wrong in one way: `python -S miniature.py MODE`."""
+"""A session adapter that writes and recovers, and can be wrong in one way: `python -S miniature.py MODE`.
+
+Breaks KVS-INV-1 to KVS-INV-5.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ MISTAKES = {
     "no-recovery": "orphan-unreclaimed",
     "no-fsync": "partial-visible",
 }
-"""Each mode, and the violation that it deserves: KVS-INV-1 to KVS-INV-5."""
+"""Each mode, and the violation that it deserves."""
 
 
 def put(fd: int, data: bytes) -> None:

@@ -2,6 +2,8 @@
 
 What is wrong is only done where a case is about an input called so, or always where that is the mistake. The smoke
 questions have no output and no folder of a case; adapters that fail them are in `BROKEN`.
+
+Most break the protocol of adapters (spec/conformance.md, chapter 4), which has no clauses; the others say which they break.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ def put(data: bytes) -> None:
 
 
 def always_accept(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-HEADER-1 and KVC-FILE-3."""
     said = right(message)
     if is_any_case(message) and said is not None and said["result"] == "reject":
         return {"seq": message["seq"], "result": "accept", "view": {}}
@@ -130,6 +133,7 @@ def no_view(message: Message) -> dict[str, Any] | None:
 
 
 def wrong_view(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-TEXT-1."""
     said = right(message)
     if is_case(message) and said is not None:
         said["view"]["text"]["sha256"] = "0" * 64
@@ -137,6 +141,7 @@ def wrong_view(message: Message) -> dict[str, Any] | None:
 
 
 def off_by_one(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-PAYLOAD-1."""
     said = right(message)
     if is_case(message) and said is not None:
         said["view"]["payload"]["bytes"] = "5"
@@ -159,6 +164,7 @@ def numbers(message: Message) -> dict[str, Any] | None:
 
 
 def eats_memory(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-LIMIT-1."""
     if is_case(message, "case-read-hostile"):
         held = _waste()
         time.sleep(NAP_SECONDS)
@@ -167,6 +173,7 @@ def eats_memory(message: Message) -> dict[str, Any] | None:
 
 
 def child_eats_memory(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-LIMIT-1."""
     if is_case(message, "case-read-hostile"):
         program = "held = b'1' * (200 << 20); import time; time.sleep(60)"
         subprocess.run([sys.executable, "-c", program], check=True)
@@ -174,7 +181,7 @@ def child_eats_memory(message: Message) -> dict[str, Any] | None:
 
 
 def frees_memory(message: Message) -> dict[str, Any] | None:
-    """It is given back before the answer: only the peak shows it."""
+    """It is given back before the answer: only the peak shows it. Breaks KVC-LIMIT-1."""
     if is_case(message, "case-read-hostile"):
         _waste()
     return right(message)
@@ -185,6 +192,7 @@ def _waste() -> bytes:
 
 
 def ignores_profile(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-PROFILE-3."""
     return right({**message, "profile": "auto"}) if is_case(message, "case-read-told") else right(message)
 
 
@@ -208,6 +216,7 @@ def says_error(message: Message) -> dict[str, Any] | None:
 
 
 def wrong_category(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-HEADER-1."""
     said = right(message)
     if is_case(message, "case-read-magic") and said is not None:
         said["category"] = "truncated"
@@ -215,6 +224,7 @@ def wrong_category(message: Message) -> dict[str, Any] | None:
 
 
 def removes_live(message: Message) -> dict[str, Any] | None:
+    """Breaks KVS-INV-4 and KVS-RECOVER-2."""
     said = right(message)
     if is_case(message, "case-recover-orphan"):
         for name in os.listdir(message["input"]):
@@ -224,7 +234,7 @@ def removes_live(message: Message) -> dict[str, Any] | None:
 
 
 def removes_nothing(message: Message) -> dict[str, Any] | None:
-    """It says that it did."""
+    """It says that it did. Breaks KVS-INV-3 and KVS-RECOVER-2."""
     said = right(message)
     if is_case(message, "case-recover-orphan") and said is not None:
         for name in said["view"]["removed"]:
@@ -243,6 +253,7 @@ def repairs(message: Message) -> dict[str, Any] | None:
 
 
 def writes_wrong_bytes(message: Message) -> dict[str, Any] | None:
+    """Breaks KVC-WRITER-1."""
     said = right(message)
     if is_case(message, "case-write-plain"):
         with open(message["output"], "r+b") as stream:
@@ -252,6 +263,7 @@ def writes_wrong_bytes(message: Message) -> dict[str, Any] | None:
 
 
 def writes_nothing(message: Message) -> dict[str, Any] | None:
+    """Breaks KVS-INV-5."""
     said = right(message)
     if is_case(message, "case-write-plain"):
         os.unlink(message["output"])
@@ -259,6 +271,7 @@ def writes_nothing(message: Message) -> dict[str, Any] | None:
 
 
 def leaves_rejected(message: Message) -> dict[str, Any] | None:
+    """Breaks KVS-SAVE-1."""
     if is_case(message, "case-write-no-tokens"):
         with open(message["output"], "wb"):
             pass
