@@ -34,7 +34,7 @@ def conform(tmp_path: Path, *arguments: str, code: int | tuple[int, ...]) -> dic
     return loaded
 
 
-QUICK = ("right", "early", "takes-living")
+QUICK = ("right", "takes-living")
 
 
 @pytest.mark.parametrize(
