@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from faultinject.blackbox.cli import audit_command
 from faultinject.blackbox.launch import LaunchError
@@ -26,14 +25,14 @@ from faultinject.kvc import SCENARIOS, KvcTarget, Operation, Scenario, targets
 from faultinject.kvc_content import Source
 from faultinject.powercut.cli import powercut_command
 from faultinject.profile_option import chosen_profiles, profile_option, profiles_command
-from faultinject.report.document import document
 from faultinject.report.refutation import is_of_proofs, refutation
 from faultinject.report.replay import Replay, ReplayError
 from faultinject.report.text import print_report, verdict
 from faultinject.report.told import told
+from faultinject.report_options import Outputs, report_options
 from faultinject.selftest.cli import selftest_command
 from faultinject.sweep import CLASSES, units
-from faultinject.terminal import EXIT, EXIT_CODES, check_writable, run_units, write_json
+from faultinject.terminal import EXIT, EXIT_CODES, run_units
 from kvformat.errors import KvcError
 from kvformat.options import Strategy
 from kvformat.payload import PIECE_BYTES_MAX
@@ -108,12 +107,7 @@ main.add_command(profiles_command)
     default=lambda: os.cpu_count() or 1,
     help="Processes to use (default: one a core).",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the report as JSON; - for standard output.",
-)
+@report_options
 def sweep_command(
     path: str | None,
     payload_bytes: int | None,
@@ -130,6 +124,8 @@ def sweep_command(
     exhaustive: bool,
     jobs: int,
     json_path: str | None,
+    junit_path: str | None,
+    badge_path: str | None,
 ) -> None:
     """Interrupt every byte and every operation of kvformat's own saves, and print the verdict.
 
@@ -144,7 +140,7 @@ def sweep_command(
         raise click.UsageError("--file and --payload-bytes exclude each other")
     if parent is not None and ground != "real":
         raise click.UsageError("--dir goes with --on real")
-    check_writable("--json", json_path)
+    outputs = Outputs(json_path, junit_path, badge_path)
     root = _real_root(parent) if ground == "real" else None
     work = units(
         _targets(path, payload_bytes, piece_bytes, operations, strategies, scenarios, temps, durable=durable),
@@ -155,7 +151,7 @@ def sweep_command(
         real_parent=root,
         profiles=chosen_profiles(named_profiles),
     )
-    console = Console(stderr=json_path == "-")
+    console = outputs.console
     try:
         runs = run_units(work, jobs, console)
     finally:
@@ -163,8 +159,7 @@ def sweep_command(
             # Workers remove their own directories; those that were ended at once could not.
             shutil.rmtree(root, ignore_errors=True)
     print_report(console, runs)
-    if json_path is not None:
-        write_json(json_path, document(runs))
+    outputs.write(runs)
     sys.exit(EXIT[verdict(runs)])
 
 

@@ -25,23 +25,20 @@ from faultinject.persistence.profiles import STRICT
 from faultinject.printable import printable
 from faultinject.profile_option import chosen_profiles, profile_option
 from faultinject.report.document import document
-from faultinject.report.junit import junit
 from faultinject.report.text import print_report, verdict
+from faultinject.report_options import Outputs, report_options
 from faultinject.sweep import CLASSES
 from faultinject.terminal import (
     EXIT,
     EXIT_CODES,
     BrokenError,
     acknowledgement,
-    check_writable,
     leave,
     make_empty,
     run_units,
     terminable,
     undisturbed,
     words,
-    write_json,
-    write_report,
     write_scripts,
 )
 
@@ -94,8 +91,7 @@ from faultinject.terminal import (
     help="Takes no longer: every point if there is time, else as many as fit.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=lambda: os.cpu_count() or 1, help="Workers (one a core).")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write the report as JSON; - for stdout.")
-@click.option("--junit", "junit_path", type=click.Path(dir_okay=False), help="Write the report as JUnit XML.")
+@report_options
 @click.option("--scripts", "scripts", type=click.Path(file_okay=False), help="Write a shell script for each finding.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def audit_command(
@@ -117,6 +113,7 @@ def audit_command(
     jobs: int,
     json_path: str | None,
     junit_path: str | None,
+    badge_path: str | None,
     scripts: str | None,
     command: tuple[str, ...],
 ) -> None:
@@ -132,14 +129,11 @@ def audit_command(
     faultinject audit --format kvc -- ./server --save-once {dir}
     faultinject audit --json report.json -- python save.py {dir}/settings.json
     """
-    if json_path == junit_path == "-":
-        raise click.UsageError("--json and --junit cannot both be written to standard output")
     if exhaustive and budget is not None:
         raise click.UsageError("--exhaustive and --budget exclude each other")
     if not any(DIRECTORY in word for word in (*command, cwd)) and not directories:
         raise click.UsageError("no argument says {dir}, so that the program would save where nobody watches")
-    check_writable("--json", json_path)
-    check_writable("--junit", junit_path)
+    outputs = Outputs(json_path, junit_path, badge_path)
     if scripts is not None:
         make_empty("--scripts", scripts, "scripts of another audit would stay in it")
     audited = Audited(
@@ -156,7 +150,7 @@ def audit_command(
         timeout,
         content_limit,
     )
-    console = Console(stderr="-" in (json_path, junit_path))
+    console = outputs.console
     runs = run_audit(
         audited,
         [FaultClass(one) for one in dict.fromkeys(classes)] or list(CLASSES),
@@ -167,10 +161,7 @@ def audit_command(
         console=console,
     )
     print_report(console, runs)
-    if json_path is not None:
-        write_json(json_path, document(runs))
-    if junit_path is not None:
-        write_report("--junit", junit_path, junit(runs))
+    outputs.write(runs)
     if scripts is not None:
         write_scripts(Path(scripts), document(runs))
     sys.exit(EXIT[verdict(runs)])

@@ -24,8 +24,10 @@ from faultinject.profile_option import ALL, chosen_profiles
 from faultinject.report.text import print_report
 from faultinject.sweep import CLASSES
 from faultinject.terminal import check_writable, leave, terminable, write_json, write_report
+from kvformat.badge import SUFFIXES
 from kvformat.commands.conform import conformance
-from kvformat.conform import badge, text
+from kvformat.conform import text
+from kvformat.conform.badge import badge
 from kvformat.conform.case import CLAIMABLE_PROFILES, Operation
 from kvformat.conform.suite import Suite
 from kvformat.display import StdoutConsole
@@ -116,7 +118,7 @@ def conform_command(
         check_writable(option, path)
     if list(outputs.values()).count("-") > 1:
         raise click.UsageError("only one report can be written to standard output")
-    if badge_path is not None and not badge_path.endswith((".svg", ".json")):
+    if badge_path is not None and not badge_path.endswith(SUFFIXES):
         raise click.UsageError("--badge writes FILE.svg or FILE.json")
     console = Console(stderr="-" in outputs.values())
     try:
@@ -144,8 +146,7 @@ def conform_command(
     if junit_path is not None:
         write_report("--junit", junit_path, junit(report, crash))
     if badge_path is not None:
-        draw = badge.svg if badge_path.endswith(".svg") else badge.shields
-        write_report("--badge", badge_path, draw(report, crash.words))
+        write_report("--badge", badge_path, badge(report, crash.words).rendered(badge_path))
     sys.exit(exit_code(report["ok"], crash.verdict))
 
 

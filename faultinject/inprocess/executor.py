@@ -170,7 +170,7 @@ class FunctionExecutor(Swept):
         return regions_of(self.baseline)
 
     def affordable_points(self, group: Group) -> int:  # noqa: ARG002 - each costs the same
-        """See `Swept.affordable_points`: what a user waits for; exhaustive=True knows no limit."""
+        """See `Swept.affordable_points`: what a user waits for. With exhaustive=True no group has a lemma."""
         return POINTS_MAX
 
     def operation(self, fault: Fault, recorded: Recorded) -> str:

@@ -17,7 +17,8 @@ def junit(runs: list[Run]) -> bytes:
     """The document."""
     report: Any = JUnitXml()  # the library is typed in part
     for run in runs:
-        suite = TestSuite(printable(f"{run.target.subject}, {run.target.scenario}"))
+        named = dict.fromkeys((run.target.subject, *run.target.label, run.target.scenario))
+        suite = TestSuite(printable(", ".join(named)))
         suite.add_property("level", level_name(run.level) or "not decided")
         for fault_class, count in run.classes.items():
             suite.add_testcase(_case(run, fault_class, count))

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import click
 
+from kvformat.badge import SUFFIXES
 from kvformat.commands.common import EXIT_FOUND, Fatal, note, print_json, say, system_message
-from kvformat.conform import badge, difference, document, known, text
+from kvformat.conform import difference, document, known, text
+from kvformat.conform.badge import badge
 from kvformat.conform.case import CLAIMABLE_PROFILES, Case
 from kvformat.conform.export import export
 from kvformat.conform.runner import Plan, Run, run
@@ -177,7 +179,7 @@ def _exit_codes() -> Iterator[None]:
 def _check_outputs(outputs: dict[str, Path | None]) -> None:
     """What would fail at the end of a long run is said before it."""
     badge_path = outputs["badge_path"]
-    if badge_path is not None and badge_path.suffix not in (".svg", ".json"):
+    if badge_path is not None and badge_path.suffix not in SUFFIXES:
         raise click.UsageError("--badge writes FILE.svg or FILE.json")
     if outputs["html_path"] is not None:
         _html_writer()
@@ -244,7 +246,7 @@ def _write_outputs(report: document.Document, suite: Suite, outputs: dict[str, P
 
         junit_path.write_bytes(junit(report))
     if badge_path is not None:
-        badge_path.write_bytes(badge.svg(report) if badge_path.suffix == ".svg" else badge.shields(report))
+        badge_path.write_bytes(badge(report).rendered(badge_path.name))
     if html_path is not None:
         _html_writer()([report], suite, html_path)
 

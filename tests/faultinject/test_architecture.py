@@ -11,7 +11,8 @@ import faultinject
 import kvformat
 
 ROOT = Path(faultinject.__file__).parent
-PORT = {"kvformat.filesystem", "kvformat.interrupts"}
+PORT = {"kvformat.filesystem", "kvformat.interrupts", "kvformat.badge"}
+"""What knows nothing of KVC: the file system that saves use, and how a badge is drawn."""
 KNOWS_KVC = {"kvc.py", "kvc_content.py", "kvc_checker.py", "cli.py"}
 """Modules that may import more of kvformat than the port; two reports name the kind of temp file."""
 
@@ -32,9 +33,9 @@ LAYERS = [
     {"kvc"},
     {"report.told"},
     {"report.document", "report.text"},
-    {"report.junit"},
+    {"report.junit", "report.badge"},
     {"report.replay", "terminal", "profile_option"},
-    {"report.refutation"},
+    {"report.refutation", "report_options"},
     {"blackbox"},
     {"inprocess"},
     {"pytest_plugin"},
@@ -45,7 +46,7 @@ LAYERS = [
 """The modules of a package of its own stand together in one layer."""
 
 PACKAGES = ("persistence", "blackbox", "inprocess", "powercut", "selftest", "conform")
-SPEAKS_TO_PEOPLE = {"terminal", "profile_option"}
+SPEAKS_TO_PEOPLE = {"terminal", "profile_option", "report_options"}
 """Modules beside the command lines that know of arguments and of tables: they are parts of several command lines."""
 
 

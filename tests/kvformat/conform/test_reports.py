@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from kvformat.conform import badge, difference, document
+from kvformat.badge import GREEN, RED, YELLOW
+from kvformat.conform import difference, document
 from kvformat.conform.answer import Accept, Answer, Claims, Fault, NoAnswer, Reject, Reply, Trouble, Unsupported
+from kvformat.conform.badge import badge
 from kvformat.conform.junit import junit
 from kvformat.conform.runner import Run
 from kvformat.conform.suite import Suite
@@ -121,11 +123,11 @@ def test_junit_says_every_verdict(done: Run, suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("counts", "elsewhere", "message", "colour"),
     [
-        ({"passed": 3, "warned": 1}, {}, "4/4 MUST", badge._GREEN),
-        ({"passed": 3, "unsupported": 9}, {}, "3/3 MUST", badge._GREEN),
-        ({"passed": 3, "crashed": 1}, {"crashed": 1}, "3/4 MUST", badge._RED),
-        ({"passed": 3}, {"failed": 1}, "3/3 MUST", badge._YELLOW),
-        ({}, {}, "0/0 MUST", badge._RED),
+        ({"passed": 3, "warned": 1}, {}, "4/4 MUST", GREEN),
+        ({"passed": 3, "unsupported": 9}, {}, "3/3 MUST", GREEN),
+        ({"passed": 3, "crashed": 1}, {"crashed": 1}, "3/4 MUST", RED),
+        ({"passed": 3}, {"failed": 1}, "3/3 MUST", YELLOW),
+        ({}, {}, "0/0 MUST", RED),
     ],
 )
 def test_the_badge_is_green_where_nothing_fails(
@@ -133,11 +135,12 @@ def test_the_badge_is_green_where_nothing_fails(
 ) -> None:
     none = {str(verdict): 0 for verdict in Verdict}
     made = {"suite": {"version": "1<2"}, "levels": {"MUST": {**none, **counts}}, "summary": {**none, **elsewhere}}
-    endpoint = json.loads(badge.shields(made))
+    endpoint = json.loads(badge(made).shields())
     assert endpoint == {"schemaVersion": 1, "label": "KVC 1<2", "message": message, "color": colour}
-    root = ET.fromstring(badge.svg(made))
+    svg = badge(made).rendered("badge.svg")
+    root = ET.fromstring(svg)
     assert root.get("aria-label") == f"KVC 1<2: {message}"
-    assert colour in badge.svg(made).decode()
+    assert colour in svg.decode()
 
 
 @pytest.mark.parametrize(
