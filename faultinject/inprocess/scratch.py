@@ -25,7 +25,9 @@ class Scratch:
     """A new directory; `close` removes it. See `faultinject.blackbox.aftermath.Directories`."""
 
     def __init__(self) -> None:
-        self._base = Path(os.path.realpath(tempfile.mkdtemp(prefix="faultinject-", dir=parent())))
+        # With the number of the process: whoever finds one that was left knows whose it was.
+        prefix = f"faultinject-{os.getpid()}-"
+        self._base = Path(os.path.realpath(tempfile.mkdtemp(prefix=prefix, dir=parent())))
         self.directory = str(self._base / "d")
         os.mkdir(self.directory)
         self.roots = Roots([Root(self.directory)])

