@@ -7,11 +7,8 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from faultinject.coverage import Run
 from faultinject.oracle import Verdict
 from faultinject.sweep import Unit, sweep
+from faultinject.workers import workers
 
 EXIT = {Verdict.HELD: 0, Verdict.VIOLATED: 1, Verdict.HARNESS_ERROR: 3, Verdict.NOT_MEASURED: 3}
 """Exit codes; 2 is a wrong use of the command, as click has it."""
@@ -92,7 +90,7 @@ def run_units(work: list[Unit], jobs: int, console: Console, *, in_pool: bool = 
 def _swept(work: list[Unit], jobs: int, on_done: Callable[[Unit, Run], None], *, in_pool: bool) -> list[Run]:
     if not in_pool and (jobs == 1 or len(work) == 1):
         return sweep(work, None, on_done)
-    with _pool(jobs) as pool:
+    with workers(jobs) as pool:
         return sweep(work, pool, on_done)
 
 
@@ -140,39 +138,6 @@ def leave(error: KeyboardInterrupt, console: Console) -> NoReturn:
     """Ends the command that a signal has interrupted, with the status that a shell gives to that."""
     console.print("interrupted; nothing is left behind")
     sys.exit(128 + (error.args[0] if isinstance(error, _Terminated) else signal.SIGINT))
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("forkserver"), initializer=_start_worker)
-    try:
-        yield pool
-    except BaseException:
-        # Whoever interrupts does not want to wait for the units under way, nor for those queued with them.
-        workers = active_children()
-        # First the queue: to see workers die, the pool must have no cancelled units left that it would call failed.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.kill()
-        for worker in workers:
-            worker.join()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; a worker that has nothing to do must not print a traceback for it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_command, daemon=True).start()
-
-
-def _end_with_command() -> None:
-    """However the command ends, SIGKILL included, no worker goes on alone, nor what it traces."""
-    command = parent_process()
-    assert command is not None, "a worker has been started by the command"
-    command.join()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def check_writable(option: str, file: str | None) -> None:

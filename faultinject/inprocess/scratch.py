@@ -21,13 +21,23 @@ def parent() -> str | None:
     return IN_MEMORY if os.path.isdir(IN_MEMORY) and os.access(IN_MEMORY, os.W_OK | os.X_OK) else None
 
 
+def _prefix(process: int) -> str:
+    """Whose directory it is, so that what a killed process has left can be told from that of a living one."""
+    return f"faultinject-{process}-"
+
+
+def remove_left(process: int) -> None:
+    """Removes the directories of a process that was killed."""
+    for left in Path(parent() or tempfile.gettempdir()).glob(f"{_prefix(process)}*"):
+        remove(left)
+
+
 class Scratch:
     """A new directory; `close` removes it. See `faultinject.blackbox.aftermath.Directories`."""
 
     def __init__(self) -> None:
-        # With the number of the process: whoever finds one that was left knows whose it was.
-        prefix = f"faultinject-{os.getpid()}-"
-        self._base = Path(os.path.realpath(tempfile.mkdtemp(prefix=prefix, dir=parent())))
+        made = tempfile.mkdtemp(prefix=_prefix(os.getpid()), dir=parent())
+        self._base = Path(os.path.realpath(made))
         self.directory = str(self._base / "d")
         os.mkdir(self.directory)
         self.roots = Roots([Root(self.directory)])

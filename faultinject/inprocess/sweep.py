@@ -7,11 +7,9 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as Pool
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 from faultinject.blackbox.points import kills as kills_of
@@ -25,13 +23,14 @@ from faultinject.inprocess.baseline import Baseline, prepare
 from faultinject.inprocess.executor import FunctionExecutor, OneFault
 from faultinject.inprocess.patches import patched
 from faultinject.inprocess.saver import Content, Save, Saver, UnusableError, starts_of
-from faultinject.inprocess.scratch import Scratch
+from faultinject.inprocess.scratch import Scratch, remove_left
 from faultinject.oracle import Verdict
 from faultinject.persistence.profiles import STRICT
 from faultinject.persistence.profiles import profiles as known_profiles
 from faultinject.report.document import document
 from faultinject.report.text import level, verdict
 from faultinject.sweep import CLASSES, Unit, sweep
+from faultinject.workers import workers
 
 POOL_KILLS_MIN = 2_000
 """From so many kills to judge on, of which other classes have some times as many, processes are worth starting."""
@@ -178,7 +177,7 @@ def _swept(
 ) -> list[Run]:
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if pool is None and fault is None and jobs > 1 and _is_large(baselines, exhaustive) and _pickled(saver):
-        with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as own:
+        with workers(jobs, remove_left) as own:
             if _arrives(own, saver):
                 return _swept(saver, baselines, classes, profiles, exhaustive, own, jobs, fault)
     parts = 1 if pool is None else max(1, jobs) * PARTS_A_JOB
