@@ -16,7 +16,7 @@ KNOWS_KVC = {"kvc.py", "kvc_content.py", "kvc_checker.py", "cli.py"}
 """Modules that may import more of kvformat than the port; report/document.py names the kind of temp file."""
 
 LAYERS = [
-    {"ops", "printable", "difference"},
+    {"ops", "printable", "difference", "spans"},
     {"persistence"},
     {"faults", "memory_file"},
     {"memory", "signals"},
