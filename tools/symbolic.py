@@ -63,6 +63,8 @@ TARGETS = (
     ),
     Target("kvformat/utf8.py", frozenset({"character_bytes", "cut_bytes"}), "tests/canaries/utf8.py"),
     Target("kvformat/rules.py", frozenset({"is_whole"}), "tests/canaries/rules.py"),
+    Target("kvformat/eviction.py", frozenset({"removals"}), "tests/canaries/eviction.py"),
+    Target("kvformat/identity.py", frozenset({"is_entry_name"}), "tests/canaries/identity.py"),
     Target(
         "faultinject/spans.py",
         frozenset({"clip", "first_block", "inside_one_block", "intersect", "overlap"}),
