@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS_PER_CONDITION = 20
-SECONDS_MAX = 80
+SECONDS_PER_CONDITION = 60
+SECONDS_MAX = 240
 
 CONFIRMED = "info: Confirmed over all paths."
 REFUTED = "error: false when calling"
