@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from faultinject.faults import Fault, FaultClass
 from faultinject.oracle import Finding
 from faultinject.persistence.profiles import STRICT
+from faultinject.spans import clip, intersect
 from faultinject.target import Subject
 
 
@@ -157,8 +158,8 @@ class Run:
             return 0
         covered = None
         for fault_class in cutting:
-            spans = _clip(self.classes[fault_class].ranges, start, end)
-            covered = spans if covered is None else _intersect(covered, spans)
+            spans = clip(self.classes[fault_class].ranges, start, end)
+            covered = spans if covered is None else intersect(covered, spans)
         return sum(b - a for a, b in covered or [])
 
     def add(self, part: Run) -> None:
@@ -178,18 +179,3 @@ class Run:
                 self.violations[place] = known.joined(violation)
                 return
         self.violations.append(violation)
-
-
-def _clip(spans: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
-    """The spans inside [start, end), joined and in order."""
-    joined: list[tuple[int, int]] = []
-    for a, b in sorted((max(a, start), min(b, end)) for a, b in spans if a < end and b > start):
-        if joined and a <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(b, joined[-1][1]))
-        else:
-            joined.append((a, b))
-    return joined
-
-
-def _intersect(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(max(a, c), min(b, d)) for a, b in one for c, d in other if max(a, c) < min(b, d)]

@@ -22,6 +22,7 @@ from faultinject.faults import (
     Form,
 )
 from faultinject.ops import Operation, Trace
+from faultinject.spans import inside_one_block
 
 SECTOR_BYTES = 512
 """A write inside one aligned sector of a published file is done wholly or not at all (KVS-ATOM-1)."""
@@ -117,8 +118,7 @@ class Recorded:
 
 def inside_a_sector(transfer: Operation) -> bool:
     """Whether all bytes of a transfer lie in one aligned sector (KVS-ATOM-1)."""
-    offset = transfer.offset or 0
-    return offset // SECTOR_BYTES == (offset + transfer.result - 1) // SECTOR_BYTES
+    return inside_one_block(transfer.offset or 0, transfer.result, SECTOR_BYTES)
 
 
 _EXCEPTIONS = (INJECTED_ERROR, KEYBOARD_INTERRUPT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,14 +26,27 @@ def within_bytes(budget_bytes: int) -> EvictionPolicy:
     def choose(store: Store, saved: SaveResult) -> Iterable[str]:
         entries = store.entries()
         over_bytes = sum(entry.size_bytes for entry in entries) - budget_bytes
-        for entry in sorted(entries, key=lambda entry: (entry.header.last_used, entry.name)):
-            if over_bytes <= 0:
-                return
-            if entry.name != saved.name:
-                over_bytes -= entry.size_bytes
-                yield entry.name
+        others = [entry for entry in entries if entry.name != saved.name]
+        others.sort(key=lambda entry: (entry.header.last_used, entry.name))
+        count = removals([entry.size_bytes for entry in others], over_bytes)
+        return [entry.name for entry in others[:count]]
 
     return choose
+
+
+def removals(sizes_bytes: Sequence[int], over_bytes: int) -> int:
+    """How many files go, from the first one on, so that `over_bytes` are freed: all where that is not enough.
+
+    pre: len(sizes_bytes) <= 3 and all(size >= 0 for size in sizes_bytes)
+    post: 0 <= __return__ <= len(sizes_bytes)
+    post: __return__ == len(sizes_bytes) or sum(sizes_bytes[:__return__]) >= over_bytes
+    post: __return__ == 0 or sum(sizes_bytes[:__return__ - 1]) < over_bytes
+    """
+    for count, size_bytes in enumerate(sizes_bytes):
+        if over_bytes <= 0:
+            return count
+        over_bytes -= size_bytes
+    return len(sizes_bytes)
 
 
 def evict(store: Store, saved: SaveResult, policy: EvictionPolicy) -> SaveResult:

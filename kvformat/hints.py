@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvformat import layout
+from kvformat import layout, utf8
 from kvformat.model import Header
 from kvformat.reader import KvcReader
 
@@ -56,13 +56,7 @@ def ds4_fields(payload_start: bytes) -> dict[str, int] | None:
 
 def cut_character_bytes(text: bytes) -> int:
     """How many bytes of an unfinished UTF-8 character `text` ends with, 0 for none (KVC-TEXT-2)."""
-    for count in range(1, min(3, len(text)) + 1):
-        byte = text[-count]
-        if byte & 0xC0 == 0x80:
-            continue  # a continuation byte: its lead byte stands before
-        needed = 4 if 0xF0 <= byte <= 0xF4 else 3 if 0xE0 <= byte < 0xF0 else 2 if 0xC2 <= byte < 0xE0 else 1
-        return count if count < needed else 0
-    return 0
+    return utf8.cut_bytes(*text[-3:].rjust(3, b"\0"))
 
 
 def hints(reader: KvcReader) -> list[Hint]:

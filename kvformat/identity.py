@@ -21,6 +21,8 @@ def is_entry_name(name: str) -> bool:
     """Whether `name` is a digest name: 40 hex digits of either case and ".kv" (KVC-NAME-1, KVC-NAME-2).
 
     False for the fixed names (KVC-NAME-4).
+
+    post: not __return__ or (len(name) == 43 and name[40:] == ".kv")
     """
     return _ENTRY_NAME.fullmatch(name) is not None
 

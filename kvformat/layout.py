@@ -287,8 +287,32 @@ def regions(
 
 
 def region_at(regions: Sequence[Region], offset: int) -> str | None:
-    """The name of the region that holds the byte at `offset`, None where none does (KVC-FILE-2)."""
+    """The name of the region that holds the byte at `offset`, None where none does (KVC-FILE-2).
+
+    pre: len(regions) <= 2
+    post: __return__ == next((r.name for r in regions if r.offset <= offset < r.offset + r.size_bytes), None)
+    """
     for region in regions:
         if region.offset <= offset < region.end:
             return region.name
     return None
+
+
+def bytes_left(size_bytes: int, offset: int) -> int:
+    """How many bytes a run of `size_bytes` has from `offset` on, 0 behind its end.
+
+    pre: offset >= 0 and size_bytes >= 0
+    post: __return__ == (size_bytes - offset if offset < size_bytes else 0)
+    """
+    return max(0, size_bytes - offset)
+
+
+def readable_bytes(wanted_bytes: int, size_bytes: int, position: int) -> int:
+    """How many of `wanted_bytes` a read at `position` of a run gets: never one behind its end (KVC-PAYLOAD-1).
+
+    pre: wanted_bytes >= 0 and size_bytes >= 0 and position >= 0
+    post: 0 <= __return__ <= wanted_bytes
+    post: __return__ == 0 or position + __return__ <= size_bytes
+    post: __return__ == wanted_bytes or position + __return__ >= size_bytes
+    """
+    return min(wanted_bytes, bytes_left(size_bytes, position))

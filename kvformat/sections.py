@@ -94,7 +94,7 @@ def no_title(damage: Problem) -> Problem:
 
 def bytes_left(source: Source, offset: int) -> int | None:
     """How many bytes the file has from `offset` on, None where that is not known."""
-    return None if source.size_bytes is None else max(0, source.size_bytes - offset)
+    return None if source.size_bytes is None else layout.bytes_left(source.size_bytes, offset)
 
 
 def behind(problem: Problem, offset: int) -> Problem:

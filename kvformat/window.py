@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from kvformat import rules
+from kvformat import layout, rules
 from kvformat.errors import error_for
 from kvformat.sources import Source
 
@@ -79,7 +79,7 @@ class PayloadStream(io.RawIOBase):
         return self.read()
 
     def _left(self, wanted: int) -> int:
-        return max(0, min(wanted, self.size_bytes - self._position))
+        return layout.readable_bytes(wanted, self.size_bytes, self._position)
 
     def _check_whole(self, got: int, wanted: int) -> None:
         if got < wanted:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from faultinject.persistence.pieces import Buffer, Pieces, cut, joined, length, overlaid
 from faultinject.persistence.profiles import Order, Profile, Unwritten
+from faultinject.spans import first_block
 
 VERSIONS_MAX = 16
 """Of a block that is written more often without a sync, the first and the last contents stand for all (KVS-CLASS-2)."""
@@ -93,8 +94,7 @@ class FileSpace:
         end = min(offset + size_bytes, self.size_bytes)
         found: list[Buffer] = []
         while offset < end:
-            index, start = divmod(offset, self.block_bytes)
-            stop = min(self.block_bytes, end - index * self.block_bytes)
+            index, start, stop = first_block(offset, end, self.block_bytes)
             pieces = self.blocks[index].options[-1].pieces if index < len(self.blocks) else ()
             part = cut(pieces, start, stop)
             found += part
@@ -111,8 +111,7 @@ class FileSpace:
         view = memoryview(data)
         end, position = offset + len(data), offset
         while position < end:
-            index, start = divmod(position, self.block_bytes)
-            stop = min(self.block_bytes, end - index * self.block_bytes)
+            index, start, stop = first_block(position, end, self.block_bytes)
             whole = position == offset and stop - start == len(data)
             self._write_block(index, start, data if whole else view[position - offset :][: stop - start])
             position += stop - start
@@ -138,8 +137,7 @@ class FileSpace:
         """fallocate(2) with FALLOC_FL_PUNCH_HOLE or FALLOC_FL_ZERO_RANGE, inside the file."""
         end = min(offset + size_bytes, self.size_bytes)
         while offset < end:
-            index, start = divmod(offset, self.block_bytes)
-            stop = min(self.block_bytes, end - index * self.block_bytes)
+            index, start, stop = first_block(offset, end, self.block_bytes)
             self._write_block(index, start, bytes(stop - start))
             offset += stop - start
 

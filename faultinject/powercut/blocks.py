@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from faultinject.spans import first_block
+
 BLOCK_BYTES = 4096
 
 _ZEROS = bytes(BLOCK_BYTES)
@@ -112,10 +114,10 @@ class Overlay(Blocks):
 
 def _pieces(offset: int, data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """A range by its blocks: number, where in the block, and the bytes there."""
-    done = 0
-    while done < len(data):
-        number, start = divmod(offset + done, BLOCK_BYTES)
-        piece = data[done : done + BLOCK_BYTES - start]
+    done, end = 0, offset + len(data)
+    while offset + done < end:
+        number, start, stop = first_block(offset + done, end, BLOCK_BYTES)
+        piece = data[done : done + stop - start]
         yield number, start, piece
         done += len(piece)
 

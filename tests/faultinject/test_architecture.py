@@ -17,7 +17,7 @@ KNOWS_KVC = {"kvc.py", "kvc_content.py", "kvc_checker.py", "cli.py"}
 """Modules that may import more of kvformat than the port; two reports name the kind of temp file."""
 
 LAYERS = [
-    {"ops", "printable", "difference", "workers"},
+    {"ops", "printable", "difference", "spans", "workers"},
     {"persistence"},
     {"faults", "memory_file"},
     {"memory", "signals"},
