@@ -64,7 +64,7 @@ TARGETS = (
     Target("kvformat/schema.py", ("tests/kvformat/test_schema.py", "tests/kvformat/test_reader.py", _CASES)),
     Target("kvformat/sections.py", ("tests/kvformat/test_reader.py", "tests/kvformat/test_payload.py", _CASES)),
     Target("kvformat/temp.py", ("tests/kvformat/test_temp.py", "tests/kvformat/test_writer.py")),
-    Target("kvformat/transfer.py", ("tests/kvformat/test_temp.py", "tests/kvformat/test_writer.py")),
+    Target("kvformat/transfer.py", ("tests/kvformat/test_transfer.py", "tests/kvformat/test_temp.py")),
     Target("kvformat/updates.py", ("tests/kvformat/test_updates.py", _CASES)),
     Target("kvformat/writer.py", ("tests/kvformat/test_writer.py", _CASES)),
     Target("faultinject/oracle.py", ("tests/faultinject/test_oracle.py", "tests/mutants/test_mutants.py")),
