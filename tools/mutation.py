@@ -1,42 +1,38 @@
-"""Mutation testing: `python tools/mutation.py` breaks modules in small ways and sees whether a test notices.
+"""Mutation testing: `python -m tools.mutation` breaks modules in small ways and sees whether a test notices.
 
-Cosmic Ray says where a module can be broken and how; each mutant is written into a copy of the
-repository, and the tests that concern the module run there until the first one fails. A mutant
-under which they all pass has *survived*: a test is missing, or the mutant does the same as the
-module. The second is stated, with the reason, in tools/equivalent.toml; any other survivor is
-printed as a diff, and the exit status is 1.
-
-Of the replacements of one operator at one place, one is drawn (`--seed`); `--sample` limits the
-places of each module. Numbers are stated as "n of N". See docs/mutation.md.
+Each mutant (tools/mutants.py) is written into a copy of the repository, and the tests that concern
+the module run there until the first one fails. A mutant under which they all pass has *survived*:
+a test is missing, or the mutant does the same as the module. The second is stated, with the reason,
+in tools/equivalent.toml; any other survivor is printed as it would stand there, and the exit status
+is 1. See docs/mutation.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import difflib
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
+from tools.mutants import change, chosen, mutants, mutated
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "tools" / "equivalent.toml"
+
+BASELINE_SECONDS_MAX = 120
+"""The tests of a module have to be quick: they run once for each mutant."""
 
 KILLED, TIMEOUT, SURVIVED, EQUAL = "killed", "timeout", "survived", "equivalent"
 
@@ -44,6 +40,14 @@ PYTEST = ("-m", "pytest", "-xqm", "not slow", "-p", "no:cacheprovider", "-p", "n
 """How tests run under a mutant: until the first failure, with the same examples each time."""
 
 _NOT_COPIED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "node_modules", "build", "dist")
+
+
+class UnusableError(Exception):
+    """Nothing can be measured: what is wrong, where, and what to do."""
+
+
+class StoppedError(Exception):
+    """Another thread has failed, or somebody has pressed Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -71,187 +75,193 @@ TARGETS = (
 )
 
 
-@dataclass(frozen=True, order=True)
-class Mutant:
-    """One small change: which operator of Cosmic Ray, at its how-manieth place, where in the source."""
-
-    operator: str
-    occurrence: int
-    start: tuple[int, int]
-    end: tuple[int, int]
-
-    @property
-    def site(self) -> tuple[object, ...]:
-        """The place and the kind of change: the replacements of one operator there count as one kind."""
-        return self.start, self.end, self.operator.partition("_")[0]
-
-
 @dataclass
 class Score:
-    """What became of a module's mutants. `known` exist, `seconds` is how long its tests take without one."""
+    """What became of a module's mutants: of the `mutants` that exist, at so many `places`, some were run."""
 
     target: Target
-    known: int
-    seconds: float
+    places: int = 0
+    mutants: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    diffs: list[str] = field(default_factory=list)
+    survivors: list[str] = field(default_factory=list)
 
 
-def mutants(source: str) -> list[Mutant]:
-    """Every mutant of a module. Annotations are left out: nothing evaluates them (PEP 563)."""
-    nodes = list(ast_nodes(get_ast(source)))
-    spans = _annotations(source)
-    found = []
-    for name in operator_names():
-        operator_class = get_operator(name)
-        if operator_class.arguments():
-            continue  # would have to be told what to insert
-        positions = (position for node in nodes for position in operator_class().mutation_positions(node))
-        for occurrence, (start, end) in enumerate(positions):
-            if not any(first <= start and end <= last for first, last in spans):
-                found.append(Mutant(name, occurrence, tuple(start), tuple(end)))
-    return sorted(found)
-
-
-def _annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations stand, as first and last (line, column)."""
-    found: list[ast.expr | None] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef):
-            found.append(node.returns)
-        elif isinstance(node, (ast.arg, ast.AnnAssign)):
-            found.append(node.annotation)
-    return [
-        ((node.lineno, node.col_offset), (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset))
-        for node in found
-        if node is not None
-    ]
-
-
-def chosen(found: Sequence[Mutant], seed: int, sample: int | None) -> list[Mutant]:
-    """One mutant of each site, and of the sites at most `sample`; the same for the same seed."""
-    chance = random.Random(seed)
-    sites: dict[tuple[object, ...], list[Mutant]] = {}
-    for mutant in found:
-        sites.setdefault(mutant.site, []).append(mutant)
-    drawn = [chance.choice(kinds) for kinds in sites.values()]
-    return drawn if sample is None or sample >= len(drawn) else chance.sample(drawn, sample)
-
-
-def mutated(source: str, mutant: Mutant) -> str:
-    """The module with this change. Raises RuntimeError where there is none: then nothing would be tested."""
-    changed = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
-    if changed is None or changed == source:
-        raise RuntimeError(f"{mutant} changes nothing")
-    return str(changed)
-
-
-def difference(path: str, source: str, changed: str) -> str:
-    """The change as a unified diff."""
-    lines = difflib.unified_diff(source.splitlines(), changed.splitlines(), path, path, n=0, lineterm="")
-    return "\n".join(lines)
-
-
-def passes(tests: Iterable[str], copy: Path, timeout_seconds: float) -> bool | None:
-    """Whether the tests pass in this copy of the repository, None where they take too long."""
-    # No byte code: the source of a mutant can be as old and as long as that of the one before.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy)}
-    process = subprocess.Popen(
-        [sys.executable, *PYTEST, *tests],
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def stated(path: Path) -> dict[str, str]:
+    """The changes that are stated to be equivalent, and why. Raises UnusableError where this is not stated well."""
     try:
-        return process.wait(timeout_seconds) == 0
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # all of them have ended
-            os.killpg(process.pid, signal.SIGKILL)  # with whatever a broken program has started
-        process.wait()
-
-
-def test(target: Target, *, seed: int, sample: int | None, equivalent: dict[str, str]) -> Score:
-    """Breaks one module. Raises RuntimeError where its tests fail without a mutant."""
-    with tempfile.TemporaryDirectory(prefix="mutation-") as scratch:
-        copy = Path(scratch) / "copy"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=_NOT_COPIED)
-        module = copy / target.path
-        source = module.read_text(encoding="utf-8")
-        start = time.monotonic()
-        if not passes(target.tests, copy, 120):
-            raise RuntimeError(f"{target.path}: its tests fail, or take more than 120 s, without any mutant")
-        seconds = time.monotonic() - start
-        found = mutants(source)
-        score = Score(target, len(found), seconds)
-        for mutant in chosen(found, seed, sample):
-            changed = mutated(source, mutant)
-            module.write_text(changed, encoding="utf-8")
-            passed = passes(target.tests, copy, 10 + 5 * score.seconds)
-            outcome = {True: SURVIVED, False: KILLED, None: TIMEOUT}[passed]
-            if outcome == SURVIVED:
-                diff = difference(target.path, source, changed)
-                if change(diff) in equivalent:
-                    outcome = EQUAL
-                else:
-                    score.diffs.append(diff)
-            score.outcomes[outcome] += 1
-    return score
-
-
-def change(diff: str) -> str:
-    """What a diff takes away and adds, without where: it stays the same when other lines move."""
-    path, *lines = diff.splitlines()[1:]
-    return "\n".join((path[4:], *(f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-")))
-
-
-def stated(path: Path = EQUIVALENT) -> dict[str, str]:
-    """The changes that are stated to be equivalent, and why. Raises ValueError where a reason is missing."""
-    found = {}
-    for one in tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", ()):
-        if not one["why"].strip():
-            raise ValueError(f"{path}: no reason is given for {one['change']!r}")
-        found[one["change"].strip()] = one["why"]
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnusableError(f"{path}: {error}") from error
+    tables = listed.get("mutant", [])
+    if listed.keys() - {"mutant"} or not isinstance(tables, list):
+        raise UnusableError(f"{path}: only tables [[mutant]] may stand here")
+    found: dict[str, str] = {}
+    for number, one in enumerate(tables, 1):
+        where = f"{path}: [[mutant]] number {number}"
+        texts = one if isinstance(one, dict) else {}
+        if texts.keys() != {"change", "why"} or not all(
+            isinstance(text, str) and text.strip() for text in texts.values()
+        ):
+            raise UnusableError(f"{where}: it needs a text `change`, a reason `why`, and nothing else")
+        key = texts["change"].strip()
+        if key in found:
+            raise UnusableError(f"{where}: this change is stated twice")
+        found[key] = texts["why"]
     return found
 
 
-def table(scores: Sequence[Score]) -> str:
-    """What docs/mutation.md shows."""
+def outdated(changes: Iterable[str], root: Path) -> list[str]:
+    """The changes that take away lines which the module no longer has: their reasons hold for nothing."""
+    found = []
+    for one in changes:
+        head, *lines = one.splitlines()
+        module = root / head.partition(" ")[0]
+        text = module.read_text(encoding="utf-8") if module.is_file() else ""
+        gone = {line[2:] for line in lines if line.startswith("- ")}
+        if not gone or not gone <= {line.strip() for line in text.splitlines()}:
+            found.append(one)
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the tool: what is drawn, what is known to be equivalent, and whether all is to stop."""
+
+    root: Path
+    seed: int
+    sample: int | None
+    equivalent: dict[str, str]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def passes(self, tests: Iterable[str], copy: Path, limit_seconds: float) -> bool | None:
+        """Whether the tests pass in this copy of the repository, None where they take too long."""
+        environment = {
+            **os.environ,
+            # No byte code: the source of a mutant can be as old and as long as that of the one before.
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(copy),
+            # What a killed test leaves behind goes away with the copy.
+            "TMPDIR": str(copy.parent),
+        }
+        process = subprocess.Popen(
+            [sys.executable, *PYTEST, *tests],
+            cwd=copy,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            end = time.monotonic() + limit_seconds
+            while process.poll() is None:
+                if time.monotonic() > end:
+                    return None
+                if self.stop.wait(0.05):
+                    raise StoppedError
+            return process.returncode == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all of them have ended
+                os.killpg(process.pid, signal.SIGKILL)  # with whatever a broken program has started
+            process.wait()
+
+    def test(self, score: Score) -> None:
+        """Breaks one module. Raises UnusableError where its tests fail without a mutant."""
+        target = score.target
+        with tempfile.TemporaryDirectory(prefix="mutation-") as scratch:
+            copy = Path(scratch) / "copy"
+            shutil.copytree(self.root, copy, symlinks=True, ignore=_NOT_COPIED)
+            module = copy / target.path
+            source = module.read_text(encoding="utf-8")
+            start = time.monotonic()
+            if not self.passes(target.tests, copy, BASELINE_SECONDS_MAX):
+                raise UnusableError(
+                    f"{target.path}: without any mutant its tests fail, or take more than {BASELINE_SECONDS_MAX} s; "
+                    f"see python -m pytest {' '.join(target.tests)}"
+                )
+            limit_seconds = 10 + 5 * (time.monotonic() - start)
+            found = mutants(source)
+            drawn = chosen(found, self.seed, self.sample)
+            score.mutants, score.places = len(found), len({mutant.site for mutant in found})
+            for number, mutant in enumerate(drawn, 1):
+                changed = mutated(source, mutant)
+                module.write_text(changed, encoding="utf-8")
+                passed = self.passes(target.tests, copy, limit_seconds)
+                outcome = {True: SURVIVED, False: KILLED, None: TIMEOUT}[passed]
+                if outcome == SURVIVED:
+                    text = change(target.path, source, changed)
+                    if text in self.equivalent:
+                        outcome = EQUAL
+                    else:
+                        score.survivors.append(text)
+                score.outcomes[outcome] += 1
+                print(f"{target.path} {number}/{len(drawn)} {outcome}", file=sys.stderr, flush=True)
+
+    def all(self, scores: Sequence[Score], jobs: int) -> None:
+        """Breaks the modules, so many at a time. Whatever ends it, no process and no copy stays."""
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(self.test, score) for score in scores]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self.stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def report(scores: Sequence[Score]) -> str:
+    """What docs/mutation.md shows, and each survivor as it would stand in tools/equivalent.toml."""
     columns = (KILLED, TIMEOUT, EQUAL, SURVIVED)
-    lines = [f"| module | run | of | {' | '.join(columns)} |", "|---|" + "---|" * (2 + len(columns))]
+    lines = [f"| module | run | places | mutants | {' | '.join(columns)} |", "|---|" + "---|" * (3 + len(columns))]
     for score in scores:
         counts = " | ".join(str(score.outcomes[column]) for column in columns)
-        lines.append(f"| {score.target.path} | {score.outcomes.total()} | {score.known} | {counts} |")
-    return "\n".join(lines)
+        run = score.outcomes.total()
+        lines.append(f"| {score.target.path} | {run} | {score.places} | {score.mutants} | {counts} |")
+    return "\n\n".join(("\n".join(lines), *(text for score in scores for text in score.survivors)))
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Breaks modules in small ways and runs their tests.")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="paths such as kvformat/layout.py; all by default")
+    parser.add_argument("--sample", type=_positive, help="at most so many mutants of each module")
+    parser.add_argument("--seed", type=int, default=0, help="draws the mutants; the same for the same seed")
+    parser.add_argument("--jobs", type=_positive, default=1, help="modules at a time")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.modules) - {target.path for target in TARGETS}:
+        parser.error(f"not among the targets: {', '.join(sorted(unknown))}")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 where every mutant was noticed or is stated to be equivalent, 1 where one was not, 2 for wrong use."""
-    parser = argparse.ArgumentParser(description="Breaks modules in small ways and runs their tests.")
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help="paths such as kvformat/layout.py; all by default")
-    parser.add_argument("--sample", type=int, help="at most so many mutants of each module")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="modules at a time")
-    options = parser.parse_args(arguments)
-    targets = [target for target in TARGETS if not options.modules or target.path in options.modules]
-    if unknown := set(options.modules) - {target.path for target in targets}:
-        parser.error(f"not among the targets: {', '.join(sorted(unknown))}")
-    equivalent = stated()
+    """The exit status: 0 where no mutant survived but those that are stated to be equivalent, 1 where one did.
 
-    def run(target: Target) -> Score:
-        return test(target, seed=options.seed, sample=options.sample, equivalent=equivalent)
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        scores = list(pool.map(run, targets))
-    print(table(scores))
-    for score in scores:
-        for diff in score.diffs:
-            print(f"\n{diff}")
-    return 1 if any(score.diffs for score in scores) else 0
+    2: nothing could be measured. 130: interrupted; what was found until then is printed.
+    """
+    options = _options(arguments)
+    scores = [Score(target) for target in TARGETS if not options.modules or target.path in options.modules]
+    try:
+        equivalent = stated(EQUIVALENT)
+        if old := outdated(equivalent, ROOT):
+            raise UnusableError("\n".join((f"{EQUIVALENT}: no module has these lines any more:", *old)))
+        Run(ROOT, options.seed, options.sample, equivalent).all(scores, options.jobs)
+    except UnusableError as error:
+        print(f"mutation: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(report(scores))
+        print("mutation: interrupted", file=sys.stderr)
+        return 130
+    print(report(scores))
+    return 1 if any(score.survivors for score in scores) else 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by `timeout`: nothing stays either
     sys.exit(main())
