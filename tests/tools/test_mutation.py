@@ -222,5 +222,4 @@ def test_a_real_module_is_broken_and_its_tests_notice() -> None:
     score = mutation.Score(mutation.Target("kvformat/identity.py", ("tests/kvformat/test_identity.py",)))
     mutation.Run(ROOT, 0, 3, {}).test(score)
     assert score.outcomes.total() == 3
-    assert score.outcomes.total() == 3
     assert score.outcomes[mutation.KILLED] > 0
