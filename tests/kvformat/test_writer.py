@@ -745,3 +745,28 @@ def test_serialize_leaves_no_say_to_the_caller(tmp_path: Path) -> None:
     assert (header.hits, header.created, header.last_used) == (0, NOW, NOW)
     assert header.flags == 8
     assert (header.byte7, header.byte20, header.reserved) == (0, 0, bytes(3))
+
+
+class _CopiesThree(MemoryFileSystem):
+    __slots__ = ()
+
+    def copy_range(
+        self, source_fd: int, target_fd: int, size_bytes: int, source_offset: int, target_offset: int
+    ) -> int:
+        return super().copy_range(source_fd, target_fd, min(size_bytes, 3), source_offset, target_offset)
+
+
+def test_progress_counts_the_bytes_that_are_copied_as_well() -> None:
+    """KVS-STAGED-2: first the bytes that were staged, then those that are in the entry, up to all of them."""
+    told: list[int] = []
+    payload = as_payload([b"012", b"3456789"], 10)
+    result = save(
+        _CopiesThree(),
+        SERIAL,
+        payload,
+        strategy=Strategy.STAGED,
+        options=replace(options(TempKind.NAMED), on_progress=told.append),
+    )
+    assert told == [3, 10, 3, 6, 9, 10]
+    assert result.copied_by_kernel
+    assert result.payload_bytes == 10
