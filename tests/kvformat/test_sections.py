@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from kvformat.schema import SchemaError
+from kvformat.fields import SchemaError
 from kvformat.sections import ToolMapWalk, bytes_left, read_title
 from kvformat.sources import open_source
 from tests.kvformat.samples import Pipe
