@@ -623,3 +623,30 @@ def test_what_was_to_be_replaced_must_still_have_the_name(now: str) -> None:
     assert temp.step == "stat"
     assert temp.abandon() == ([], None, False)
     assert fs.contents() == before
+
+
+def test_a_file_that_was_not_opened_has_no_descriptor_of_anybody_elses() -> None:
+    """KVS-TEMP-2: -1 is no descriptor (open(2)), so what is closed or unlocked after a failure is nobody's."""
+    temp = TempFile(MemoryFileSystem(), Purpose.SAVE)
+    assert temp.fd == -1
+    assert not temp.unnamed
+    assert temp.abandon() == ([], None, False)
+
+
+def test_what_cannot_be_removed_and_not_be_looked_for_is_taken_for_left() -> None:
+    """KVS-FAIL-2, KVS-FAIL-3: each step is tried and told, the lock is given up, and the name is told."""
+    fs = MemoryFileSystem()
+    broken = {Op.UNLINK, Op.STAT}
+    temp = TempFile(
+        Failing(fs, lambda op, _: OSError(errno.EIO, f"{op} fails") if op in broken else None), Purpose.SAVE
+    )
+    temp.create(TempKind.NAMED, 0o600)
+    (name,) = fs.names()
+    failures, left, visible = temp.abandon()
+    assert [(failure.operation, failure.name) for failure in failures] == [("unlink", name), ("stat", name)]
+    assert [str(failure.error) for failure in failures] == [
+        f"[Errno {errno.EIO}] {op} fails" for op in ("unlink", "stat")
+    ]
+    assert (left, visible) == (name, False)
+    assert fs.open_descriptors() == 0
+    assert recover(fs).reclaimed == (name,)

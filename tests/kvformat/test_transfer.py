@@ -116,11 +116,3 @@ def test_what_is_read_and_written_instead_is_the_range(number: int) -> None:
     assert target.copy_some(source.fd, 2, 5) == 5
     assert target.step == "pwrite"
     assert fs.pread(target.fd, 99, 0) == b"ab23456"
-
-
-def test_a_file_that_was_not_opened_has_no_descriptor_of_anybody_elses() -> None:
-    """KVS-TEMP-2: -1 is no descriptor (open(2)), so what is closed or unlocked after a failure is nobody's."""
-    temp = TempFile(MemoryFileSystem(), Purpose.SAVE)
-    assert temp.fd == -1
-    assert not temp.unnamed
-    assert temp.abandon() == ([], None, False)
