@@ -123,3 +123,15 @@ def test_what_a_loss_of_power_takes_after_success(new: bytes | None, there: byte
 def test_an_operation_about_no_name_loses_nothing() -> None:
     """KVS-INV-7: a recovery promises no content."""
     assert lost_after_acknowledgement(Expectation(None, None), directory({ENTRY: OLD})) == []
+
+
+@pytest.mark.parametrize(("new", "complains"), [(NEW, False), (b"BAD content", True)])
+def test_content_that_goes_on_after_the_new_one_is_told_with_what_a_reader_says(new: bytes, complains: bool) -> None:
+    """KVS-INV-1: no byte differs; the complaint of a public reader is added where it has one."""
+    prepared = Tiny(saver(), new=new)
+    there = directory({ENTRY: new + b" and more"})
+    (finding,) = judge(prepared, directory({ENTRY: OLD}), there, FAILED, recovered=False)
+    complaint = prepared.check(ENTRY, there[ENTRY])
+    assert (complaint is not None) is complains
+    said = f"neither old nor new content ({len(new) + 9} bytes)"
+    assert finding.detail == (said if complaint is None else f"{said}: {complaint}")

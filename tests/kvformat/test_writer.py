@@ -35,7 +35,7 @@ from kvformat.payload import PIECE_BYTES_MAX, Payload, Range, as_payload
 from kvformat.serial import serialize
 from kvformat.temp_names import TempKind, is_temp_name
 from kvformat.testing import entries, file_of
-from kvformat.writer import BLOCK_BYTES, save
+from kvformat.writer import BLOCK_BYTES, _Save, save
 from tests.kvformat.samples import Pipe
 from tests.kvformat.saving import (
     ENTRY,
@@ -770,3 +770,10 @@ def test_progress_counts_the_bytes_that_are_copied_as_well() -> None:
     assert told == [3, 10, 3, 6, 9, 10]
     assert result.copied_by_kernel
     assert result.payload_bytes == 10
+
+
+def test_a_signal_that_waited_for_the_end_is_told_that_the_content_is_visible() -> None:
+    """KVS-FAIL-1: it is raised after a save that has succeeded."""
+    note = _Save(directory(), SERIAL, Options(), None).note()
+    assert NAME in note
+    assert "the new content IS visible under this name" in note
