@@ -47,6 +47,7 @@ from tests.kvformat.saving import (
     PAYLOAD,
     SERIAL,
     SESSION_ENTRY,
+    Failing,
     Racing,
     descriptors,
     directory,
@@ -777,3 +778,20 @@ def test_a_signal_that_waited_for_the_end_is_told_that_the_content_is_visible() 
     note = _Save(directory(), SERIAL, Options(), None).note()
     assert NAME in note
     assert "the new content IS visible under this name" in note
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "I/O error"), "I/O error"),
+        (OSError(errno.EIO, "I/O error", "a file"), "I/O error: a file"),
+        (OSError("no number"), "no number"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_the_reason_of_a_failed_save_names_the_file_where_there_is_one(error: OSError, said: str) -> None:
+    """KVS-FAIL-1."""
+    fs = Failing(directory(), lambda op, _: error if op is Op.PWRITE else None)
+    with pytest.raises(SaveError) as caught:
+        saved(fs, Strategy.DIRECT)
+    assert caught.value.message == said
