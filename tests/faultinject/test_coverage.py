@@ -75,9 +75,7 @@ def test_counts_add_up() -> None:
 
 
 def violation(byte: int, kind: Kind = Kind.TEMP_LEAKED, index: int = 1) -> Violation:
-    return Violation(
-        Fault(ERROR, Form.SHORT, index, Op.PWRITE, byte), Finding(kind, "f", "x"), "#1", byte, None, (index, kind)
-    )
+    return Violation(Fault(ERROR, Form.SHORT, index, Op.PWRITE, byte), Finding(kind, "f", "x"), "#1", byte, None, (index, kind))
 
 
 def test_points_of_one_cause_are_one_violation() -> None:

@@ -180,16 +180,7 @@ def test_a_budget_chooses(tmp_path: Path) -> None:
 
 
 def test_two_audits_at_once_do_not_meet(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from faultinject.cli import main; main()",
-        "audit",
-        "--jobs",
-        "2",
-        "--",
-        *saver("durable"),
-    ]
+    command = [sys.executable, "-c", "from faultinject.cli import main; main()", "audit", "--jobs", "2", "--", *saver("durable")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in "12"]
     said = [one.communicate(timeout=60)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0], said

@@ -20,12 +20,7 @@ from tests.faultinject.powercut.rooted import RIGHT, case, needs, usual
 HOW = {"nothing": "", "file": "sync", "right": RIGHT, "in-place": "direct", "in-place, synced": "direct,sync"}
 CASES = [
     pytest.param(name, how, harshly, old, marks=[pytest.mark.root, needs(name)], id=f"{name}{suffix}-{what}-{start}")
-    for name, harshly, suffix in (
-        ("ext4", False, ""),
-        ("ext4", True, "-harsh"),
-        ("xfs", False, ""),
-        ("btrfs", False, ""),
-    )
+    for name, harshly, suffix in (("ext4", False, ""), ("ext4", True, "-harsh"), ("xfs", False, ""), ("btrfs", False, ""))
     for what, how in HOW.items()
     for old, start in ((False, "empty"), (True, "old"))
     if not (harshly and what not in ("nothing", "right"))

@@ -172,7 +172,5 @@ def compile_shim(built: Path, compiler: str) -> Path:
     """The library that spoils calls."""
     shim = built / "shim.so"
     source = Path(__file__).parent / "shim.c"
-    subprocess.run(
-        [compiler, "-std=gnu11", "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True
-    )
+    subprocess.run([compiler, "-std=gnu11", "-O1", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
     return shim

@@ -38,9 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if COMPILER is not None:
         for planted in PLANTED:
             if planted.language == "c":
-                done = subprocess.run(
-                    planted.compilation(directory, COMPILER), capture_output=True, text=True, check=False
-                )
+                done = subprocess.run(planted.compilation(directory, COMPILER), capture_output=True, text=True, check=False)
                 assert (done.returncode, done.stderr) == (0, "")
     return directory
 
@@ -115,15 +113,7 @@ def test_any_size_and_seed(planted: Planted, size_bytes: int, seed: int, built: 
     assert scratch.files() == {f"dir/{SAVED_NAME}": content(size_bytes, seed)}
 
 
-WRONG_CALLS: tuple[tuple[str, ...], ...] = (
-    (),
-    ("{dir}",),
-    ("{dir}", "0", "1"),
-    ("{dir}", "-1", "1"),
-    ("{dir}", "5x", "1"),
-    ("{dir}", "5", ""),
-    ("{dir}", "5", "1", "1"),
-)
+WRONG_CALLS: tuple[tuple[str, ...], ...] = ((), ("{dir}",), ("{dir}", "0", "1"), ("{dir}", "-1", "1"), ("{dir}", "5x", "1"), ("{dir}", "5", ""), ("{dir}", "5", "1", "1"))
 
 
 @each
