@@ -15,7 +15,6 @@ from kvformat.model import Header, Region
 MAGIC = b"KVC"  # KVC-HEADER-1
 VERSION = 1  # KVC-HEADER-2
 HEADER_BYTES = 48  # KVC-FILE-2
-TEXT_LENGTH_BYTES = 4  # KVC-TEXT-1
 TEXT_OFFSET = 52  # KVC-FILE-3: header and text byte count, the smallest file
 
 VERSION_OFFSET = 3  # KVC-HEADER-2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from faultinject.memory_file import MemoryFile
-from faultinject.oracle import Finding, Kind, Outcome, Reported, judge
-from faultinject.target import Files
+from faultinject.oracle import Finding, Kind, Outcome, Reported, judge, lost_after_acknowledgement
+from faultinject.target import Expectation, Files
 from tests.faultinject.programs import ENTRY, LIVE, NEW, OLD, OTHER, STALE, TEMP, Tiny, saver
 
 OK = Outcome(Reported.SUCCESS)
@@ -100,3 +100,38 @@ def test_a_removal() -> None:
 
 def test_every_kind_has_its_clause() -> None:
     assert [kind.clause for kind in Kind] == [f"KVS-INV-{n}" for n in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("new", "there", "detail"),
+    [
+        (NEW, NEW, None),
+        (NEW, OLD, "success was reported and the new content was lost with the power"),
+        (NEW, None, "success was reported and after the loss of power there is no such entry"),
+        (None, None, None),
+        (None, OLD, "its removal was reported as done and it is there again"),
+        (None, b"", "its removal was reported as done and it is there again"),
+    ],
+)
+def test_what_a_loss_of_power_takes_after_success(new: bytes | None, there: bytes | None, detail: str | None) -> None:
+    """KVS-INV-7, for saves and removals; other names are not looked at."""
+    expectation = Expectation(ENTRY, None if new is None else MemoryFile.of([new]))
+    found = lost_after_acknowledgement(expectation, directory({OTHER: b"x", ENTRY: there}))
+    assert found == ([] if detail is None else [Finding(Kind.LOST_AFTER_ACK, ENTRY, detail)])
+
+
+def test_an_operation_about_no_name_loses_nothing() -> None:
+    """KVS-INV-7: a recovery promises no content."""
+    assert lost_after_acknowledgement(Expectation(None, None), directory({ENTRY: OLD})) == []
+
+
+@pytest.mark.parametrize(("new", "complains"), [(NEW, False), (b"BAD content", True)])
+def test_content_that_goes_on_after_the_new_one_is_told_with_what_a_reader_says(new: bytes, complains: bool) -> None:
+    """KVS-INV-1: no byte differs; the complaint of a public reader is added where it has one."""
+    prepared = Tiny(saver(), new=new)
+    there = directory({ENTRY: new + b" and more"})
+    (finding,) = judge(prepared, directory({ENTRY: OLD}), there, FAILED, recovered=False)
+    complaint = prepared.check(ENTRY, there[ENTRY])
+    assert (complaint is not None) is complains
+    said = f"neither old nor new content ({len(new) + 9} bytes)"
+    assert finding.detail == (said if complaint is None else f"{said}: {complaint}")

@@ -183,3 +183,14 @@ def test_a_negative_size_is_refused(name: str) -> None:
     sizes = {"text_bytes": 1, "payload_bytes": 1, name: -1}
     with pytest.raises(ValueError, match="negative"):
         layout.regions(**sizes)
+
+
+def test_sections_that_are_not_named_are_not_there() -> None:
+    """KVC-FILE-2: what a stream tells whose end was not seen."""
+    regions = layout.regions(text_bytes=1, payload_bytes=2)
+    assert [(region.name, region.size_bytes) for region in regions] == [
+        ("header", 48),
+        ("text_length", 4),
+        ("text", 1),
+        ("payload", 2),
+    ]

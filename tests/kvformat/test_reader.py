@@ -360,6 +360,44 @@ def test_a_title_that_is_too_long() -> None:
     )
 
 
+def test_the_tool_map_may_have_all_of_the_memory() -> None:
+    """KVC-LIMIT-4: the bound itself is good."""
+    size_bytes = 8 + len(TOOLS[0].id) + len(TOOLS[0].block)
+    with open_kvc(io.BytesIO(PLAIN), limits=Limits(memory_bytes_max=size_bytes)) as reader:
+        assert reader.tool_map() == TOOLS
+    with (
+        open_kvc(io.BytesIO(PLAIN), limits=Limits(memory_bytes_max=size_bytes - 1)) as reader,
+        pytest.raises(LimitError),
+    ):
+        reader.tool_map()
+
+
+def test_regions_of_a_pipe_end_with_the_payload_until_its_end_was_seen() -> None:
+    """KVC-FILE-2."""
+    with open_kvc(Pipe(PLAIN)) as reader:
+        assert [region.name for region in reader.regions()] == ["header", "text_length", "text", "payload"]
+        assert reader.trailing_bytes is None
+
+
+def test_regions_of_a_pipe_that_ended_inside_its_payload() -> None:
+    """KVC-FILE-2, KVC-FILE-3: what is there has its region, and no region has fewer than no bytes."""
+    with open_kvc(Pipe(PLAIN[:58])) as reader:
+        with pytest.raises(TruncatedError):
+            reader.payload.read()
+        regions = reader.regions()
+    assert [(region.name, region.size_bytes) for region in regions][-2:] == [("text", 4), ("payload", 2)]
+
+
+def test_a_symlink_is_followed_unless_the_caller_says_otherwise(tmp_path: Path) -> None:
+    """KVC-NAME-7 is about the entries of a directory; a path that somebody names is a path."""
+    (tmp_path / "file").write_bytes(PLAIN)
+    (tmp_path / "link").symlink_to("file")
+    with open_kvc(tmp_path / "link") as reader:
+        assert reader.text == b"Hi \xc3"
+    with pytest.raises(IdentityMismatchError):
+        open_kvc(tmp_path / "link", follow_symlinks=False)
+
+
 def test_limits_of_the_reader() -> None:
     """KVC-LIMIT-3, KVC-LIMIT-4."""
     with pytest.raises(LimitError) as caught:

@@ -103,6 +103,18 @@ def test_every_orphan_goes_and_nothing_else_changes(names: list[int], locked: se
     assert recover(fs) == report.__class__((), report.live, report.foreign, ())
 
 
+def test_one_that_has_gone_meanwhile_does_not_end_the_recovery() -> None:
+    """KVS-RECOVER-2: another recovery was quicker with the first; the second is still an orphan."""
+    fs = MemoryFileSystem()
+    fs.put(ORPHAN, b"KVC torn")
+    fs.put(STAGE, b"KVC torn")
+    racing = Racing(fs, lambda op, arguments: op is Op.OPEN and arguments[0] == ORPHAN, lambda: fs.unlink(ORPHAN))
+    report = recover(racing)
+    assert racing.fired == 1
+    assert report == report.__class__((STAGE,), (), (), ())
+    assert list(fs.names()) == []
+
+
 def test_what_has_the_name_and_is_no_file_is_reported_and_left(tmp_path: Path) -> None:
     """KVS-RECOVER-4: without following the link and without hanging on the FIFO."""
     target = tmp_path / "target"

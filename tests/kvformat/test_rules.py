@@ -157,6 +157,44 @@ def test_the_fast_accept_path_and_the_explanation_agree(head: bytes, total_bytes
         assert rules.check_head(head, total_bytes=total_bytes, profile=profile) == explained
 
 
+_NUMBERS_OF_A_HEAD = st.builds(
+    lambda bits, tokens, payload, text: (
+        bytes((0, 0, 0, 0, bits, 0, 0, 0)) + tokens + bytes(28) + payload + text  # offsets 0, 8, 12, 40, 48
+    ),
+    st.sampled_from([0, 2, 3, 4]),
+    st.lists(st.sampled_from([0, 0, 0, 1, 255]), min_size=4, max_size=4).map(bytes),
+    st.lists(st.sampled_from([0, 0, 1, 2]), min_size=8, max_size=8).map(bytes),
+    st.lists(st.sampled_from([0, 0, 1, 2]), min_size=4, max_size=4).map(bytes),
+)
+
+
+@given(_NUMBERS_OF_A_HEAD, st.integers(-2, 2), st.integers(-1, 1))
+def test_a_whole_file_is_one_whose_numbers_are_good(head: bytes, more: int, room: int) -> None:
+    """KVC-HEADER-3, KVC-HEADER-10, KVC-FILE-3, KVC-LIMIT-3: at the bounds, against the module's own specification.
+
+    And that against the integers of the head, so that the contract of `is_whole` is one about the file.
+    """
+    payload_bytes, text_bytes = int.from_bytes(head[40:48], "little"), int.from_bytes(head[48:52], "little")
+    total_bytes, text_bytes_max = 52 + text_bytes + payload_bytes + more, text_bytes + room
+    good = head[4] in (2, 4) and any(head[8:12]) and more >= 0 and room >= 0 and total_bytes < 2**63
+    assert rules.is_whole(head, total_bytes, text_bytes_max) is good
+    assert rules._whole_as_specified(head, total_bytes, text_bytes_max) is good
+
+
+@pytest.mark.parametrize("size_bytes", [0, 48, 51])
+def test_less_than_a_head_is_never_whole(size_bytes: int) -> None:
+    """KVC-FILE-3."""
+    assert rules.is_whole(SESSION[:52], SIZE, 4)
+    assert not rules.is_whole(SESSION[:size_bytes], SIZE, 4)
+
+
+@pytest.mark.parametrize(("total_bytes", "good"), [(2**63 - 1, True), (2**63, False)])
+def test_no_file_has_2_to_the_63_bytes(total_bytes: int, good: bool) -> None:
+    """KVC-FILE-4."""
+    assert rules.is_whole(SESSION[:52], total_bytes, 4) is good
+    assert rules._whole_as_specified(SESSION[:52], total_bytes, 4) is good
+
+
 def test_a_good_head_is_judged_and_decoded_in_microseconds() -> None:
     """A listing does this for every file. Well under 8 us; the bound here only notices a change of kind."""
     head, rounds = SESSION[:52], 2000

@@ -155,6 +155,7 @@ def test_good_lengths_of_a_tool_entry(lengths: tuple[int, int]) -> None:
     """KVC-TOOLMAP-4, KVC-TOOLMAP-5: both bounds are good."""
     data = lengths[0].to_bytes(4, "little") + lengths[1].to_bytes(4, "little")
     assert schema.parse_tool_lengths(data, index=0, left_bytes=sum(lengths)) == lengths
+    assert schema.parse_tool_lengths(data + b"the id", index=0, left_bytes=sum(lengths)) == lengths
 
 
 def test_title_is_present_before_it_is_too_long() -> None:

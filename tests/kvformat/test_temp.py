@@ -25,7 +25,7 @@ from kvformat.filesystem import Buffer, FileSystem, OsFileSystem
 from kvformat.options import Options, SaveResult, Strategy
 from kvformat.payload import as_payload
 from kvformat.recovery import recover
-from kvformat.temp import TempFile
+from kvformat.temp import OvertakenError, TempFile
 from kvformat.temp_names import Purpose, TempKind, is_temp_name, new_temp_name
 from kvformat.transfer import TransferError
 from kvformat.writer import save
@@ -604,3 +604,49 @@ def test_if_even_that_cannot_be_found_out_it_says_so() -> None:
     assert [failure.operation for failure in caught.value.cleanup_failures] == ["stat"]
     assert caught.value.left_behind == ()
     assert fs.content(NAME) == NEW
+
+
+@pytest.mark.parametrize("now", ["removed", "replaced"])
+def test_what_was_to_be_replaced_must_still_have_the_name(now: str) -> None:
+    """KVS-TOOLMAP-1: another change has succeeded meanwhile, and is not undone."""
+    fs = MemoryFileSystem()
+    fs.put(NAME, OLD)
+    inode = fs.stat(NAME).inode
+    temp = TempFile(fs, Purpose.SAVE)
+    temp.create(TempKind.NAMED, 0o600)
+    fs.unlink(NAME)
+    if now == "replaced":
+        fs.put(NAME, NEW)
+    before = {name: content for name, content in fs.contents().items() if name == NAME}
+    with pytest.raises(OvertakenError, match=now):
+        temp.publish(NAME, durable=False, only_over=inode)
+    assert temp.step == "stat"
+    assert temp.abandon() == ([], None, False)
+    assert fs.contents() == before
+
+
+def test_a_file_that_was_not_opened_has_no_descriptor_of_anybody_elses() -> None:
+    """KVS-TEMP-2: -1 is no descriptor (open(2)), so what is closed or unlocked after a failure is nobody's."""
+    temp = TempFile(MemoryFileSystem(), Purpose.SAVE)
+    assert temp.fd == -1
+    assert not temp.unnamed
+    assert temp.abandon() == ([], None, False)
+
+
+def test_what_cannot_be_removed_and_not_be_looked_for_is_taken_for_left() -> None:
+    """KVS-FAIL-2, KVS-FAIL-3: each step is tried and told, the lock is given up, and the name is told."""
+    fs = MemoryFileSystem()
+    broken = {Op.UNLINK, Op.STAT}
+    temp = TempFile(
+        Failing(fs, lambda op, _: OSError(errno.EIO, f"{op} fails") if op in broken else None), Purpose.SAVE
+    )
+    temp.create(TempKind.NAMED, 0o600)
+    (name,) = fs.names()
+    failures, left, visible = temp.abandon()
+    assert [(failure.operation, failure.name) for failure in failures] == [("unlink", name), ("stat", name)]
+    assert [str(failure.error) for failure in failures] == [
+        f"[Errno {errno.EIO}] {op} fails" for op in ("unlink", "stat")
+    ]
+    assert (left, visible) == (name, False)
+    assert fs.open_descriptors() == 0
+    assert recover(fs).reclaimed == (name,)

@@ -22,7 +22,7 @@ from faultinject.ops import Op, Trace
 from faultinject.record import RecordingFileSystem
 from kvformat import identity, layout
 from kvformat.errors import BadSectionError, IdentityMismatchError, KvcError, SaveError
-from kvformat.filesystem import OsFileSystem
+from kvformat.filesystem import Buffer, OsFileSystem
 from kvformat.limits import Limits
 from kvformat.model import Header, ToolEntry
 from kvformat.options import Options
@@ -301,6 +301,44 @@ def test_a_late_error_says_whether_the_new_values_are_visible(op: Op, visible: b
         store_of(Failing(fs, fail)).touch(NAME, hits_added=1)
     assert (caught.value.operation, caught.value.visible) == (str(op), visible)
     assert layout.decode_header(fs.content(NAME) or b"").hits == 5
+
+
+class _AcceptsNothing(MemoryFileSystem):
+    __slots__ = ("refused",)
+
+    def pwrite(self, fd: int, data: Buffer, offset: int) -> int:
+        self.refused = getattr(self, "refused", 0) + 1
+        if self.refused > 5:
+            pytest.fail("the touch tries for ever")
+        return 0
+
+
+def test_a_touch_of_which_nothing_is_accepted_ends() -> None:
+    """KVS-SAVE-3, KVS-TOUCH-4: retrying for ever hangs; a reason without an error number is told in its own words."""
+    fs = _AcceptsNothing()
+    fs.put(NAME, OLD)
+    with pytest.raises(SaveError, match="the system accepted no bytes and named no error") as caught:
+        store_of(fs).touch(NAME)
+    assert (caught.value.operation, caught.value.visible) == ("pwrite", False)
+    assert fs.refused == 1
+    assert fs.content(NAME) == OLD
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "Input/output error", "somewhere"), "Input/output error"),
+        (OSError("no number"), "no number"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_the_reason_of_a_failed_update_is_the_shortest_that_says_it(error: OSError, said: str) -> None:
+    """KVS-FAIL-1: what the system calls the error, else what was said of it, else its kind."""
+    fs = directory()
+    with pytest.raises(SaveError) as caught:
+        store_of(Failing(fs, lambda op, _: error if op is Op.PWRITE else None)).touch(NAME)
+    assert caught.value.message == said
+    assert caught.value.__cause__ is error
 
 
 # The tool map.

@@ -35,7 +35,7 @@ from kvformat.payload import PIECE_BYTES_MAX, Payload, Range, as_payload
 from kvformat.serial import serialize
 from kvformat.temp_names import TempKind, is_temp_name
 from kvformat.testing import entries, file_of
-from kvformat.writer import BLOCK_BYTES, save
+from kvformat.writer import BLOCK_BYTES, _Save, save
 from tests.kvformat.samples import Pipe
 from tests.kvformat.saving import (
     ENTRY,
@@ -47,6 +47,7 @@ from tests.kvformat.saving import (
     PAYLOAD,
     SERIAL,
     SESSION_ENTRY,
+    Failing,
     Racing,
     descriptors,
     directory,
@@ -745,3 +746,52 @@ def test_serialize_leaves_no_say_to_the_caller(tmp_path: Path) -> None:
     assert (header.hits, header.created, header.last_used) == (0, NOW, NOW)
     assert header.flags == 8
     assert (header.byte7, header.byte20, header.reserved) == (0, 0, bytes(3))
+
+
+class _CopiesThree(MemoryFileSystem):
+    __slots__ = ()
+
+    def copy_range(
+        self, source_fd: int, target_fd: int, size_bytes: int, source_offset: int, target_offset: int
+    ) -> int:
+        return super().copy_range(source_fd, target_fd, min(size_bytes, 3), source_offset, target_offset)
+
+
+def test_progress_counts_the_bytes_that_are_copied_as_well() -> None:
+    """KVS-STAGED-2: first the bytes that were staged, then those that are in the entry, up to all of them."""
+    told: list[int] = []
+    payload = as_payload([b"012", b"3456789"], 10)
+    result = save(
+        _CopiesThree(),
+        SERIAL,
+        payload,
+        strategy=Strategy.STAGED,
+        options=replace(options(TempKind.NAMED), on_progress=told.append),
+    )
+    assert told == [3, 10, 3, 6, 9, 10]
+    assert result.copied_by_kernel
+    assert result.payload_bytes == 10
+
+
+def test_a_signal_that_waited_for_the_end_is_told_that_the_content_is_visible() -> None:
+    """KVS-FAIL-1: it is raised after a save that has succeeded."""
+    note = _Save(directory(), SERIAL, Options(), None).note()
+    assert NAME in note
+    assert "the new content IS visible under this name" in note
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EIO, "I/O error"), "I/O error"),
+        (OSError(errno.EIO, "I/O error", "a file"), "I/O error: a file"),
+        (OSError("no number"), "no number"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_the_reason_of_a_failed_save_names_the_file_where_there_is_one(error: OSError, said: str) -> None:
+    """KVS-FAIL-1."""
+    fs = Failing(directory(), lambda op, _: error if op is Op.PWRITE else None)
+    with pytest.raises(SaveError) as caught:
+        saved(fs, Strategy.DIRECT)
+    assert caught.value.message == said
