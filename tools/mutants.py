@@ -18,7 +18,6 @@ from tools.citations import Mutant, Trace, broken_spans, cited_ids
 _VIOLATION = re.compile(r"Violation:\s+`(?P<name>[a-z-]+)`")
 _FIRST_COMMENT = re.compile(r"\s*/\*(?P<text>.*?)\*/", re.DOTALL)
 _WRITERS_IN_C = "examples/c/wrong"
-_CANARIES = "tests/canaries"
 
 Documented = ast.ClassDef | ast.FunctionDef
 
@@ -63,8 +62,7 @@ def _in_python(root: Path, known: Mapping[str, str], trace: Trace) -> Iterator[t
     for path in sorted((root / "tests").rglob("*.py")):
         where = path.relative_to(root).as_posix()
         text = path.read_text(encoding="utf-8")
-        must_say = where.startswith(f"{_CANARIES}/")
-        if where.startswith("tests/tools/") or not (must_say or "@deserves(Kind." in text or any(broken_spans(text))):
+        if where.startswith("tests/tools/") or not ("@deserves(Kind." in text or any(broken_spans(text))):
             continue
         try:
             module = ast.parse(text)
@@ -76,7 +74,7 @@ def _in_python(root: Path, known: Mapping[str, str], trace: Trace) -> Iterator[t
         for node in module.body:
             if isinstance(node, Documented):
                 broken = _said(ast.get_docstring(node) or "") | set(_deserved(node, known))
-                if broken or must_say:
+                if broken:
                     yield Mutant(where, node.name), broken
 
 

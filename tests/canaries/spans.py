@@ -42,7 +42,7 @@ def one_span_meets_one(one: list[spans.Span], other: list[spans.Span]) -> list[s
 
 
 def small_runs_are_inside(offset: int, size_bytes: int) -> bool:
-    """Says that what is no longer than a block lies in one.
+    """Says that what is no longer than a block lies in one. Breaks KVS-ATOM-1.
 
     pre: offset >= 0 and 0 < size_bytes <= 512
     post: __return__

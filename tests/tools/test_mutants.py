@@ -110,10 +110,10 @@ def test_functions_and_files_break_what_they_say(tmp_path: Path) -> None:
     }
 
 
-def test_a_canary_that_says_nothing_fails(tmp_path: Path) -> None:
-    put(tmp_path, "tests/canaries/one.py", "def f():\n    '''False.'''\n")
-    (failure,) = found(tmp_path).failures
-    assert failure.startswith("tests/canaries/one.py: f does not say what it breaks: ")
+def test_a_canary_that_breaks_no_clause_is_no_mutant(tmp_path: Path) -> None:
+    put(tmp_path, "tests/canaries/one.py", "def f():\n    '''False.'''\n\ndef g():\n    '''False. Breaks KVS-SAVE-1.'''\n")
+    assert broken(tmp_path) == {("tests/canaries/one.py", "g"): ["KVS-SAVE-1"]}
+
 
 
 def test_a_file_that_is_no_python_fails(tmp_path: Path) -> None:
