@@ -117,9 +117,9 @@ def test_a_canary_that_breaks_no_clause_is_no_mutant(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_python_fails(tmp_path: Path) -> None:
-    put(tmp_path, "tests/canaries/one.py", "def f(:\n")
+    put(tmp_path, "tests/canaries/one.py", "# Breaks KVS-SAVE-1.\ndef f(:\n")
     (failure,) = found(tmp_path).failures
-    assert failure.startswith("tests/canaries/one.py:1: ")
+    assert failure.startswith("tests/canaries/one.py:2: ")
 
 
 def test_every_wrong_writer_and_every_mistake_is_found() -> None:
