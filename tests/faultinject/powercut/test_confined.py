@@ -94,7 +94,7 @@ def test_whoever_is_killed_while_a_disk_is_written_nothing_is_left(temporary: Pa
         os.kill(processes[killed == "mounter"], signal.SIGKILL)
         for _ in messages:
             pass
-    assert not [pid for pid in processes if alive(pid)]
+    assert awaited(lambda: not [pid for pid in processes if alive(pid)])
     assert awaited(lambda: not devices_of(directory))
     assert not left_in(temporary)
 
