@@ -14,8 +14,7 @@ from dataclasses import replace
 import z3
 
 from kvformat import layout
-from kvformat.proofs.program import FAILS
-from kvformat.proofs.saving import DEAD, DONE, FAILED
+from kvformat.proofs.program import DEAD, DONE, FAILED, FAILS
 from kvformat.proofs.system import Formula, Obligation, State, Step, System
 
 PROGRESS = ("pos", "len", "right", "patched", "rest", "count", "staged_right")

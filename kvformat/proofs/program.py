@@ -25,6 +25,10 @@ FSTAT = "fstat"
 STAT = "stat"
 FLOCK = "flock"
 
+DONE, FAILED, DEAD = "done", "failed", "dead"
+ENDS = (DONE, FAILED, DEAD)
+"""Where every program ends."""
+
 PAYLOAD, SIGNAL = "payload", "signal"
 SILENT = (PAYLOAD, SIGNAL)
 """What is no call of the port: what the payload's producer does, and a signal's handler between two calls."""

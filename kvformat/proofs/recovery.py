@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import z3
 
-from kvformat.proofs.program import CLOSE, FALSE, FLOCK, FSTAT, STAT, TRUE, UNLINK
-from kvformat.proofs.saving import DEAD, DONE
+from kvformat.proofs.program import CLOSE, DEAD, DONE, FALSE, FLOCK, FSTAT, STAT, TRUE, UNLINK
 from kvformat.proofs.system import Formula, Property, State, Step, System
 
 NOT_YET, CREATED, LOCKED, WRITING, ENDED, KILLED = range(6)

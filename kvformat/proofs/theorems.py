@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from kvformat.proofs import lemmas, sizes
 from kvformat.proofs.recovery import recovery
-from kvformat.proofs.saving import STRATEGIES, saving
+from kvformat.proofs.save_flow import STRATEGIES
+from kvformat.proofs.saving import saving
 from kvformat.proofs.system import Answer, Obligation
 from kvformat.proofs.updates import remove, touch
 

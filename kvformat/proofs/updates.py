@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import z3
 
-from kvformat.proofs.program import CLOSE, FALSE, FLOCK, FSTAT, STAT, TRUE, UNLINK, Program, sets
-from kvformat.proofs.saving import DEAD, DONE, FAILED
+from kvformat.proofs.program import CLOSE, DEAD, DONE, FAILED, FALSE, FLOCK, FSTAT, STAT, TRUE, UNLINK, Program, sets
 from kvformat.proofs.system import Condition, Formula, Property, State, Step, System
 
 OLD, NEW, MIXED = 0, 1, 2

@@ -22,8 +22,9 @@ from faultinject.record import RecordingFileSystem
 from faultinject.signals import signals_raise
 from faultinject.target import PayloadFault
 from kvformat import layout
-from kvformat.proofs.program import FAILS, FAILS_LATE
-from kvformat.proofs.saving import DONE, FAILED, STRATEGIES, saving
+from kvformat.proofs.program import DONE, FAILED, FAILS, FAILS_LATE
+from kvformat.proofs.save_flow import STRATEGIES
+from kvformat.proofs.saving import saving
 from kvformat.proofs.system import System
 from kvformat.temp_names import TempKind, is_temp_name
 from tests.kvformat.proofs.follow import Follower, StuckError
