@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from faultinject.aftermath import KILLED, Aftermath, rebooted
 from faultinject.blackout import Blackout
-from faultinject.faults import INJECTED_ERROR, Fault, FaultClass, Form
+from faultinject.faults import Fault, FaultClass, Form
 from faultinject.ground import Ground, MemoryGround
 from faultinject.inject import HarnessError, InjectingFileSystem
 from faultinject.interpose import Interposed
@@ -17,7 +17,7 @@ from faultinject.memory import MemoryFileSystem
 from faultinject.ops import Op, Operation, Trace
 from faultinject.oracle import Finding, Outcome, Reported
 from faultinject.persistence.profiles import STRICT
-from faultinject.plan import Group, Recorded, pairs, plan
+from faultinject.plan import Group, Recorded, beyond, pairs, plan
 from faultinject.record import RecordingFileSystem
 from faultinject.repair import LEFT_OVER
 from faultinject.signals import InjectedInterrupt, RealTermination, signals_raise
@@ -94,10 +94,7 @@ class Executor(Swept):
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`: an exception after the last operation."""
-        if fault_class in (FaultClass.KILL, FaultClass.POWER) or not len(recorded.trace):
-            return None
-        last = recorded.trace[len(recorded.trace) - 1]
-        return Fault(fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what=INJECTED_ERROR)
+        return beyond(fault_class, recorded)
 
     def samples(self, fault_class: FaultClass, recorded: Recorded) -> Iterator[Fault]:
         """See `Swept.samples`: kills are computed in memory; on real files all of them are executed."""

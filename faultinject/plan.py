@@ -137,6 +137,14 @@ def plan(fault_class: FaultClass, prepared: Producing, recorded: Recorded, *, ex
         raise ValueError(f"class {fault_class} is not swept in process")
 
 
+def beyond(fault_class: FaultClass, recorded: Recorded) -> Fault | None:
+    """An exception after the last operation, which must not fire (KVS-FAULT-4); None for what is computed, or empty."""
+    if fault_class in (FaultClass.KILL, FaultClass.POWER) or not len(recorded.trace):
+        return None
+    last = recorded.trace[len(recorded.trace) - 1]
+    return Fault(fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what=INJECTED_ERROR)
+
+
 def _errors(prepared: Producing, recorded: Recorded, exhaustive: bool) -> Iterator[Group]:
     for operations in alike_operations(recorded, exhaustive):
         for number in ERRNOS[operations[0].op]:

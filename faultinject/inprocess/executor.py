@@ -15,7 +15,7 @@ from faultinject.blackbox.likeness import are_alike
 from faultinject.blackbox.power import PowerAudit, Rerun, reported, state_of
 from faultinject.blackbox.regions import recorded_of, regions_of
 from faultinject.blackbox.state import State
-from faultinject.faults import INJECTED_ERROR, Fault, FaultClass, Form
+from faultinject.faults import Fault, FaultClass, Form
 from faultinject.inject import HarnessError
 from faultinject.inprocess.baseline import Baseline
 from faultinject.inprocess.oracle import FunctionOracle
@@ -25,7 +25,7 @@ from faultinject.inprocess.scratch import Scratch
 from faultinject.ops import Trace
 from faultinject.oracle import Finding, Kind, Reported
 from faultinject.persistence.profiles import STRICT
-from faultinject.plan import INTERIOR, Group, Recorded, pairs, plan, spread_out
+from faultinject.plan import INTERIOR, Group, Recorded, beyond, pairs, plan, spread_out
 from faultinject.repair import LEFT_OVER
 from faultinject.signals import signals_raise
 from faultinject.swept import Result, Swept, UnsoundRunError
@@ -122,10 +122,7 @@ class FunctionExecutor(Swept):
 
     def beyond(self, fault_class: FaultClass, recorded: Recorded) -> Fault | None:
         """See `Swept.beyond`."""
-        if fault_class in (FaultClass.KILL, FaultClass.POWER) or not len(recorded.trace):
-            return None
-        last = recorded.trace[len(recorded.trace) - 1]
-        return Fault(fault_class, Form.RAISE_BEFORE, last.index + 1, last.op, what=INJECTED_ERROR)
+        return beyond(fault_class, recorded)
 
     def samples(self, fault_class: FaultClass, recorded: Recorded) -> Iterator[Fault]:
         """See `Swept.samples`: of the kills, which are computed."""

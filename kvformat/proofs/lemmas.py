@@ -23,7 +23,7 @@ PROGRESS = ("pos", "len", "right", "patched", "rest", "count", "staged_right")
 DISK = ("flushed", "flushed_is_right")
 """What write-back has left is another matter: class power has lemmas of its own (KVS-CLASS-5)."""
 
-_FIRST, _OTHER, _THEN, _OTHER_THEN = range(4)
+_FIRST, _OTHER = range(2)
 
 
 def _alike(system: System, one: State, other: State, *, but: tuple[str, ...]) -> Formula:

@@ -37,7 +37,6 @@ TRUTHS = (
     "published_on_disk",
     "old_gone",
     "overtaken",
-    "overtaken_unseen",
 )
 
 
@@ -147,7 +146,8 @@ class SaveFlow:
 
     def named(self, _: State) -> Formula:
         """A tool map looks once more whether it replaces what it has read (KVS-TOOLMAP-1)."""
-        return self.number("look" if self.strategy == "replace-tool-map" else "rename")
+        looks = self.strategy == "replace-tool-map" and self.mistake != "not-looked"
+        return self.number("look" if looks else "rename")
 
     def after_rename(self, state: State) -> Formula:
         """What comes behind publication."""

@@ -33,6 +33,7 @@ class SaveInvariant:
         """Each part of it with its name."""
         entry, stage, at = self.entry, self.stage, self.is_at
         writing = self.writing()
+        is_save = z3.BoolVal(self.strategy != "replace-tool-map")  # which replaces whatever is there (KVS-REPLACE-1)
         staged_undo = stage.undoing() if self.strategy == "staged" else ()
         created = (*entry.creating(),)
         early = (*stage.creating(), "payload", "payload.rest") if self.strategy == "staged" else ()
@@ -54,7 +55,7 @@ class SaveInvariant:
                     z3.And(s.published, s.durable), z3.And(z3.Not(s.dirty), z3.Not(s.lost), self.is_whole_on_disk(s))
                 ),
                 z3.Not(s.old_gone),
-                z3.Implies(z3.And(s.published, s.overtaken), s.overtaken_unseen),
+                z3.Implies(z3.Or(s.published, at(s, "rename"), is_save), z3.Not(s.overtaken)),
             ),
         )
         yield (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import z3
 
 from faultinject.execute import Executor
 from faultinject.faults import FaultClass, Form
@@ -18,7 +20,8 @@ from kvformat.errors import Category, KvcError
 from kvformat.proofs import sizes
 from kvformat.proofs.document import SCHEMA_ID, document
 from kvformat.proofs.mistakes import MISTAKES, Mistake, refute
-from kvformat.proofs.system import Answer
+from kvformat.proofs.saving import saving
+from kvformat.proofs.system import Answer, shortest_path
 from kvformat.proofs.theorems import THEOREMS, Theorem, lemma_is_looked_at, prove
 
 
@@ -91,6 +94,19 @@ def test_the_sum_that_wraps_is_refused_by_reader_and_codec() -> None:
     with pytest.raises(KvcError) as raised:
         open_kvc(head_with(payload))
     assert raised.value.category is Category.LIMIT
+
+
+def test_who_does_not_look_again_undoes_another_save() -> None:
+    """KVS-TOOLMAP-1: the property sees it; only a second process could show it."""
+    wrong = saving("replace-tool-map", "not-looked")
+    start = wrong.start
+    small = replace(
+        wrong, start=lambda s: z3.And(start(s), s.text == 0, s.payload == 1, s.sections == 0, s.named, s.durable)
+    )
+    (undone,) = [one for one in small.properties if one.clause == "KVS-TOOLMAP-1"]
+    path = shortest_path(small, lambda s: z3.Not(undone.holds(s)), steps_max=14, faults_max=0)
+    assert path is not None
+    assert "surroundings: somebody else saves the entry" in [step.name for step in path.steps]
 
 
 def test_the_lemmas_do_not_hold_of_a_program_that_looks_at_the_prefix() -> None:
